@@ -1,0 +1,106 @@
+package secret
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+)
+
+// Resolver turns references into secrets and keeps the contents of files. It is
+// safe for concurrent use and cheap enough to be asked for every request.
+type Resolver struct {
+	mu        sync.RWMutex
+	variables map[string]Secret
+	files     map[string]*cachedFile
+}
+
+// NewResolver gives an empty Resolver.
+func NewResolver() *Resolver {
+	return &Resolver{variables: map[string]Secret{}, files: map[string]*cachedFile{}}
+}
+
+// Resolve gives the secret that ref names. As long as its content does not
+// change, the same reference gives the same Secret by ==, so that a caller can
+// keep what it derived from one. A variable is read each time; a file is read
+// again once 5 seconds have passed since it was last read, and when that fails
+// the last good content stays and Problems says why. An empty secret is an error.
+func (r *Resolver) Resolve(ref Ref) (Secret, error) {
+	var s Secret
+	var err error
+	switch ref.kind {
+	case env:
+		s, err = r.variable(ref.name)
+	case file:
+		s, err = r.file(ref.name).secret()
+	case fixed:
+		s = ref.fixed
+		if s.IsZero() {
+			err = errEmpty
+		}
+	case none:
+		err = errors.New("no reference given")
+	}
+	if err != nil {
+		return Secret{}, fmt.Errorf("secret %s: %w", ref, err)
+	}
+	return s, nil
+}
+
+// Problems lists the files that could not be read again and whose last good
+// content is in use, in the order of their paths.
+func (r *Resolver) Problems() []error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var paths []string
+	for path := range r.files {
+		paths = append(paths, path)
+	}
+	slices.Sort(paths)
+	var errs []error
+	for _, path := range paths {
+		if err := r.files[path].problem(); err != nil {
+			errs = append(errs, fmt.Errorf("secret file:%s: the last good content stays in use: %w", path, err))
+		}
+	}
+	return errs
+}
+
+var errEmpty = errors.New("is empty")
+
+func (r *Resolver) variable(name string) (Secret, error) {
+	value, ok := os.LookupEnv(name)
+	if !ok {
+		return Secret{}, errors.New("is not set in the environment")
+	}
+	if value == "" {
+		return Secret{}, errEmpty
+	}
+	r.mu.RLock()
+	known := r.variables[name]
+	r.mu.RUnlock()
+	if string(known.bytes()) == value {
+		return known, nil
+	}
+	s := New([]byte(value))
+	r.mu.Lock()
+	r.variables[name] = s
+	r.mu.Unlock()
+	return s, nil
+}
+
+func (r *Resolver) file(path string) *cachedFile {
+	r.mu.RLock()
+	f := r.files[path]
+	r.mu.RUnlock()
+	if f != nil {
+		return f
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.files[path] == nil {
+		r.files[path] = &cachedFile{path: path}
+	}
+	return r.files[path]
+}
