@@ -1,0 +1,95 @@
+package outbound
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+const (
+	faultHTTP = "http sends the event in the clear; use https, or set allow_http"
+	faultUser = "a user name or password in the URL would show up in logs; use the settings for credentials"
+)
+
+// CheckURL parses raw and checks all that can be checked before its name is resolved. It
+// is for the moment a URL is configured: its errors are about the text, and Do refuses
+// the same things again.
+func CheckURL(raw string, allowHTTP bool) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		// url.Error repeats the text, and with it a password.
+		if inner := (*url.Error)(nil); errors.As(err, &inner) {
+			err = inner.Err
+		}
+		return nil, fmt.Errorf("not a URL: %w", err)
+	}
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	switch {
+	case u.Scheme == "https", allowHTTP && u.Scheme == "http":
+	case u.Scheme == "http":
+		fault(faultHTTP)
+	case u.Scheme == "":
+		fault("no scheme; write https://...")
+	default:
+		fault("scheme %q; use https", u.Scheme)
+	}
+	if u.User != nil {
+		fault(faultUser)
+	}
+	if u.Fragment != "" || strings.HasSuffix(raw, "#") {
+		fault("a fragment (#...) is never sent; leave it out")
+	}
+	if err := checkHost(u.Hostname()); err != nil {
+		errs = append(errs, err)
+	}
+	if err := checkPort(u); err != nil {
+		errs = append(errs, err)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return u, nil
+}
+
+func checkHost(host string) error {
+	if host == "" {
+		return errors.New("no host")
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil // whether it may be reached depends on the networks allowed: at connect
+	}
+	if len(host) > 253 {
+		return fmt.Errorf("a host of %d characters; DNS ends at 253", len(host))
+	}
+	for _, c := range []byte(host) {
+		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_'
+		if !ok {
+			return fmt.Errorf("host %q: %q cannot be in a host name; write other alphabets as xn--", host, rune(c))
+		}
+	}
+	// 127.1, 2130706433 and 0x7f000001 are addresses to some resolvers and names to others.
+	last := host[strings.LastIndexByte(strings.TrimSuffix(host, "."), '.')+1:]
+	last = strings.ToLower(strings.TrimSuffix(last, "."))
+	if _, err := strconv.ParseUint(strings.TrimPrefix(last, "0x"), 16, 64); err == nil && last[0] >= '0' && last[0] <= '9' {
+		return fmt.Errorf("host %q: neither a name nor an address in the usual form (1.2.3.4)", host)
+	}
+	return nil
+}
+
+func checkPort(u *url.URL) error {
+	text := u.Port()
+	if text == "" {
+		if strings.HasSuffix(u.Host, ":") {
+			return errors.New("a colon without a port")
+		}
+		return nil
+	}
+	if n, err := strconv.ParseUint(text, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("port %s; a port is 1 to 65535", text)
+	}
+	return nil
+}
