@@ -1,0 +1,62 @@
+# Everything goes through `make`; .ci/run calls `make ci`. Needs Go, and for the whole of it Java, Maven and a C compiler.
+
+GO        ?= go
+BIN       := bin/causeway
+LINT      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+ARGS      ?=
+PKG       ?= ./...
+FUZZTIME  ?= 5s
+ROUNDS    ?= 100
+# One package after the other: those with a real Kafka would otherwise share two cores with each other's brokers.
+PARALLEL  ?= 1
+TIMEOUT   ?= 30m
+
+# kgo's mutexes become channels, so that a test bubble sees a wait on one (testing/synctest).
+TAGS      := -tags synctests
+CC_FOUND  := $(shell command -v "$$($(GO) env CC)" 2>/dev/null)
+RACE      := $(if $(CC_FOUND),-race)
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint bench fuzz docs chaos ci FORCE
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: $(BIN) ## Build bin/causeway
+
+$(BIN): FORCE
+	@$(GO) build -o $@ ./cmd/causeway
+
+run: $(BIN) ## Build and run `causeway dev`: the whole bridge in one process (ARGS="--forward-to http://localhost:3000")
+	@exec ./$(BIN) dev $(ARGS)
+
+test: ## All tests; the race detector where there is a C compiler, a real Kafka where there are Java and Maven
+ifndef CC_FOUND
+	@echo "make test: no C compiler ($$($(GO) env CC)) found, so without the race detector"
+	@test -z "$(CI)" || { echo "make test: CI requires it"; exit 1; }
+endif
+	@$(GO) build $(RACE) $(TAGS) $(PKG)
+	$(GO) test $(RACE) $(TAGS) -p $(PARALLEL) -timeout $(TIMEOUT) $(PKG)
+
+lint: ## go vet and golangci-lint (pinned, run from its module; about 90 s the first time)
+	$(GO) vet $(TAGS) ./...
+	$(GO) run $(LINT) run
+
+bench: ## Go benchmarks (PKG=./pkg/signature for one package)
+	$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout $(TIMEOUT) $(PKG)
+
+fuzz: ## Every fuzz target in the tree for FUZZTIME (5s) each, under a memory limit
+	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" .ci/fuzz
+
+docs: $(BIN) ## Check that the commands and links in README.md and docs/ exist
+	@.ci/docs ./$(BIN)
+
+chaos: ## The kill -9 test for longer (ROUNDS=100)
+	CHAOS_ROUNDS=$(ROUNDS) $(GO) test -count 1 -run 'Kill|Chaos' -v -timeout 120m ./cmd/causeway
+
+ci: export REQUIRE_KAFKA := 1
+ci: ## What CI runs: lint, tests with a real Kafka, a short fuzz round, the docs' commands
+	$(MAKE) lint
+	$(MAKE) test CI=true
+	$(MAKE) fuzz
+	$(MAKE) docs
