@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -13,6 +14,9 @@ import (
 // the first one's. Other headers that the scheme signs, such as webhook-id,
 // must be there already.
 func (c *Compiled) Sign(m *Message, keys []Key, now time.Time) error {
+	if m.Header == nil {
+		m.Header = http.Header{}
+	}
 	switch c.kind {
 	case token, basic:
 		return c.signCredential(m, keys)
