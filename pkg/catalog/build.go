@@ -1,0 +1,357 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"causeway/pkg/outbound"
+	"causeway/pkg/provider"
+	"causeway/pkg/secret"
+	"causeway/pkg/signature"
+	"causeway/schemas"
+)
+
+// Fault is one thing wrong with an entry: the keys that lead to it from the
+// list of sources or subscriptions, and what is wrong and what is allowed.
+type Fault struct {
+	Path []string // "sources" or "subscriptions", index, key...
+	Text string
+}
+
+func (f Fault) Error() string { return strings.Join(f.Path, ".") + ": " + f.Text }
+
+// Options says how Build checks and resolves entries.
+type Options struct {
+	Resolver *secret.Resolver
+	// Prefix begins the names of causeway's own topics; no source may use it.
+	Prefix string
+	// AllowTopics are the patterns (path.Match) that source topics must match.
+	AllowTopics []string
+	// AllowHTTP lets subscriptions use plain http URLs.
+	AllowHTTP bool
+	// ResolveSources and ResolveSubscriptions say whose secrets this process
+	// uses: only they are resolved.
+	ResolveSources, ResolveSubscriptions bool
+}
+
+// Build checks every entry and compiles them into a snapshot. The snapshot is
+// nil when there is any fault.
+func Build(sources []SourceSpec, subscriptions []SubscriptionSpec, o Options) (*Snapshot, []Fault) {
+	b := &builder{Options: o}
+	var live []*Source
+	var wanted []*Subscription
+	for i, spec := range sources {
+		at := b.at("sources", strconv.Itoa(i))
+		at.unique("source", spec.Name)
+		live = append(live, at.source(spec))
+	}
+	b.names = nil
+	for i, spec := range subscriptions {
+		at := b.at("subscriptions", strconv.Itoa(i))
+		at.unique("subscription", spec.Name)
+		wanted = append(wanted, at.subscription(spec, live))
+	}
+	if len(b.faults) > 0 {
+		return nil, b.faults
+	}
+	return NewSnapshot(0, live, wanted), nil
+}
+
+type builder struct {
+	Options
+	names  []string
+	faults []Fault
+}
+
+// place is a builder at one entry.
+type place struct {
+	*builder
+	path []string
+}
+
+func (b *builder) at(path ...string) place { return place{b, path} }
+
+// fault notes what is wrong at the keys, joined with dots, below the entry.
+func (p place) fault(keys, format string, args ...any) {
+	p.faults = append(p.faults, Fault{Path: append(slices.Clone(p.path), strings.Split(keys, ".")...), Text: fmt.Sprintf(format, args...)})
+}
+
+var entryName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+
+func (p place) unique(kind, name string) {
+	switch {
+	case !entryName.MatchString(name):
+		p.fault("name", "%q is not a name: use 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit", name)
+	case slices.Contains(p.names, name):
+		p.fault("name", "there is another %s named %q: names must be unique", kind, name)
+	}
+	p.names = append(p.names, name)
+}
+
+func (p place) source(spec SourceSpec) *Source {
+	src := &Source{
+		UID:     UID("source", spec.Name),
+		Name:    spec.Name,
+		Topic:   spec.Topic,
+		MaxBody: int64(spec.MaxBody),
+		Rate:    float64(spec.Rate),
+		Gzip:    slices.Contains(spec.ContentEncoding, "gzip"),
+	}
+	if src.Topic == "" {
+		src.Topic = "webhooks." + spec.Name
+	}
+	p.topic(src.Topic)
+	if src.MaxBody == 0 {
+		src.MaxBody = 1 << 20
+	}
+	if spec.Format != "" {
+		format, err := schemas.ParseFormat(spec.Format)
+		if err != nil {
+			p.fault("format", "%v", err)
+		}
+		src.Format = format
+	}
+	for i, text := range spec.AllowCIDRs {
+		prefix, err := ParsePrefix(text)
+		if err != nil {
+			p.fault(fmt.Sprintf("allow_cidrs.%d", i), "%v", err)
+		}
+		src.AllowCIDRs = append(src.AllowCIDRs, prefix)
+	}
+	src.Key = p.pick(spec.Key, "key")
+	src.Tenant = p.pick(spec.Tenant, "tenant")
+	prov, err := provider.New(spec.Provider, spec.Settings)
+	for _, e := range each(err) {
+		p.fault("provider", "%v", e)
+	}
+	if prov == nil {
+		return src
+	}
+	src.Provider = prov
+	src.Headers = storedHeaders(prov, spec.Headers)
+	src.Keys = p.keys(spec.Secrets, p.ResolveSources, func(s secret.Secret) (signature.Key, error) { return prov.Key(s, spec.AllowWeak) })
+	return src
+}
+
+// storedHeaders is the allow-list of original headers without those that authenticate.
+func storedHeaders(prov *provider.Provider, more []string) []string {
+	never := append([]string{"authorization", "proxy-authorization", "cookie"}, prov.AuthHeaders()...)
+	var kept []string
+	for _, name := range append(prov.Headers(), more...) {
+		name = strings.ToLower(name)
+		forbidden := slices.ContainsFunc(never, func(n string) bool { return strings.EqualFold(n, name) })
+		if !forbidden && !slices.Contains(kept, name) {
+			kept = append(kept, name)
+		}
+	}
+	return kept
+}
+
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+func (p place) topic(name string) {
+	allowed := slices.ContainsFunc(p.AllowTopics, func(pattern string) bool {
+		ok, _ := path.Match(pattern, name)
+		return ok
+	})
+	switch {
+	case !topicName.MatchString(name) || name == "." || name == "..":
+		p.fault("topic", "%q is not a Kafka topic name: use 1 to 249 of a-z A-Z 0-9 . _ -", name)
+	case strings.HasPrefix(name, p.Prefix) || strings.HasPrefix(name, "__"):
+		p.fault("topic", "%q is reserved: names that begin with %q or \"__\" belong to causeway and Kafka", name, p.Prefix)
+	case !allowed:
+		p.fault("topic", "%q is not allowed: kafka.topics.allow has %s", name, strings.Join(p.AllowTopics, ", "))
+	}
+}
+
+func (p place) pick(text, key string) func(*signature.Message) string {
+	if text == "" {
+		return nil
+	}
+	pick, err := provider.ParsePick(text)
+	if err != nil {
+		p.fault(key, "%v", err)
+	}
+	return pick
+}
+
+// keys checks the references and gives the function that resolves them. Without
+// resolve this process has no use for the secrets: it only reads the references.
+func (p place) keys(texts []string, resolve bool, decode func(secret.Secret) (signature.Key, error)) func() ([]signature.Key, error) {
+	if len(texts) == 0 {
+		p.fault("secrets", "no secret: name at least one as env:NAME or file:/path")
+	}
+	var refs []secret.Ref
+	for i, text := range texts {
+		ref, err := secret.ParseRef(text)
+		if err != nil {
+			p.fault(fmt.Sprintf("secrets.%d", i), "%v", err)
+			continue
+		}
+		refs = append(refs, ref)
+		if !resolve {
+			continue
+		}
+		if _, err := key(p.Resolver, ref, decode); err != nil {
+			p.fault(fmt.Sprintf("secrets.%d", i), "%v", err)
+		}
+	}
+	resolver := p.Resolver
+	cache := &keyCache{}
+	return func() ([]signature.Key, error) { return cache.keys(resolver, refs, decode) }
+}
+
+func (p place) subscription(spec SubscriptionSpec, sources []*Source) *Subscription {
+	sub := &Subscription{
+		UID:             UID("subscription", spec.Name),
+		Name:            spec.Name,
+		Topics:          spec.Topics,
+		Sources:         spec.Sources,
+		Types:           spec.Types,
+		Tenant:          spec.Tenant,
+		URL:             spec.URL,
+		Timeout:         time.Duration(spec.Timeout),
+		MaxConcurrency:  spec.MaxConcurrency,
+		MaxAge:          time.Duration(spec.Retry.MaxAge),
+		NeverOn:         spec.Retry.NeverOn,
+		CaptureResponse: spec.CaptureResponse != "off",
+	}
+	if sub.Timeout == 0 {
+		sub.Timeout = 15 * time.Second
+	}
+	if sub.Timeout < 0 || sub.Timeout > time.Minute {
+		p.fault("timeout", "%s is out of range: 1ms to 1m", sub.Timeout)
+	}
+	if sub.MaxConcurrency == 0 {
+		sub.MaxConcurrency = 64
+	}
+	p.retry(spec.Retry, sub)
+	p.filters(spec, sources, sub)
+	if _, err := outbound.CheckURL(spec.URL, p.AllowHTTP); err != nil {
+		p.fault("url", "%v", err)
+	}
+	scheme, err := signature.Standard().Compile()
+	if err != nil {
+		p.fault("signature", "%v", err)
+		return sub
+	}
+	sub.Scheme = scheme
+	sub.Keys = p.keys(spec.Secrets, p.ResolveSubscriptions, func(s secret.Secret) (signature.Key, error) { return scheme.Key(s, spec.AllowWeak) })
+	return sub
+}
+
+// DefaultSchedule is the wait after each failed attempt. Each step is one delay
+// tier, so that a wait costs one write.
+func DefaultSchedule() []time.Duration {
+	return []time.Duration{
+		5 * time.Second, 30 * time.Second, 5 * time.Minute, 30 * time.Minute,
+		2 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * time.Hour, 24 * time.Hour,
+	}
+}
+
+func (p place) retry(spec RetrySpec, sub *Subscription) {
+	if spec.Schedule == nil {
+		sub.Schedule = DefaultSchedule()
+	}
+	for i, step := range spec.Schedule {
+		if d := time.Duration(step); d < time.Second || d > 24*time.Hour {
+			p.fault(fmt.Sprintf("retry.schedule.%d", i), "%s is out of range: 1s to 24h", d)
+		}
+		sub.Schedule = append(sub.Schedule, time.Duration(step))
+	}
+	if len(spec.Schedule) > 50 {
+		p.fault("retry.schedule", "%d steps: at most 50", len(spec.Schedule))
+	}
+	if spec.MaxAge < 0 {
+		p.fault("retry.max_age", "%s must not be negative", time.Duration(spec.MaxAge))
+	}
+	for i, status := range spec.NeverOn {
+		if status < 300 || status > 599 {
+			p.fault(fmt.Sprintf("retry.never_on.%d", i), "%d is not a status that fails: 300 to 599", status)
+		}
+	}
+}
+
+func (p place) filters(spec SubscriptionSpec, sources []*Source, sub *Subscription) {
+	for i, name := range spec.Sources {
+		found := slices.IndexFunc(sources, func(s *Source) bool { return s.Name == name })
+		if found < 0 {
+			p.fault(fmt.Sprintf("sources.%d", i), "there is no source %q", name)
+			continue
+		}
+		if len(spec.Topics) == 0 && !slices.Contains(sub.Topics, sources[found].Topic) {
+			sub.Topics = append(sub.Topics, sources[found].Topic)
+		}
+	}
+	if len(spec.Topics) == 0 && len(spec.Sources) == 0 {
+		p.fault("topics", "nothing to deliver: name topics (exact or prefix*) or sources")
+	}
+	for i, pattern := range spec.Topics {
+		if bad := badPattern(pattern); bad != "" {
+			p.fault(fmt.Sprintf("topics.%d", i), "%q %s", pattern, bad)
+			continue
+		}
+		if !slices.ContainsFunc(sources, func(s *Source) bool { return Matches(pattern, s.Topic) }) {
+			p.fault(fmt.Sprintf("topics.%d", i), "%q is the topic of no source", pattern)
+		}
+	}
+	for i, pattern := range spec.Types {
+		bad := badPattern(pattern)
+		if rest, prefix := strings.CutSuffix(pattern, "*"); bad == "" && prefix && rest != "" && !strings.HasSuffix(rest, ".") {
+			bad = "may have * only after a dot, like invoice.*"
+		}
+		if bad != "" {
+			p.fault(fmt.Sprintf("types.%d", i), "%q %s", pattern, bad)
+		}
+	}
+}
+
+func badPattern(pattern string) string {
+	switch star := strings.IndexByte(pattern, '*'); {
+	case pattern == "":
+		return "is empty"
+	case star >= 0 && star != len(pattern)-1:
+		return "may have * only at its end"
+	}
+	return ""
+}
+
+// Matches says whether an exact or prefix* pattern holds for the text.
+func Matches(pattern, text string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(text, prefix)
+	}
+	return pattern == text
+}
+
+// ParsePrefix reads a network (203.0.113.0/24) or a single address.
+func ParsePrefix(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is not a network: write it like 203.0.113.0/24, 2001:db8::/32 or a single address", text)
+	}
+	return prefix.Masked(), nil
+}
+
+// each takes a joined error apart.
+func each(err error) []error {
+	if err == nil {
+		return nil
+	}
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}

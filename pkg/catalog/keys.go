@@ -1,0 +1,77 @@
+package catalog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"causeway/pkg/secret"
+	"causeway/pkg/signature"
+)
+
+// keyCache keeps the decoded keys while the secrets behind them are the same,
+// so that signing a delivery does not decode anything.
+type keyCache struct{ last atomic.Pointer[keySet] }
+
+type keySet struct {
+	secrets []secret.Secret
+	keys    []signature.Key
+}
+
+// keys resolves the references. One that cannot be resolved is passed over as
+// long as another can: a secret that is being rotated away must not close the door.
+func (c *keyCache) keys(r *secret.Resolver, refs []secret.Ref, decode func(secret.Secret) (signature.Key, error)) ([]signature.Key, error) {
+	secrets := make([]secret.Secret, 0, len(refs))
+	var errs []error
+	for _, ref := range refs {
+		s, err := r.Resolve(ref)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		secrets = append(secrets, s)
+	}
+	if last := c.last.Load(); last != nil && same(last.secrets, secrets) {
+		return last.keys, nil
+	}
+	set := &keySet{secrets: secrets}
+	for _, s := range secrets {
+		k, err := decode(s)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		set.keys = append(set.keys, k)
+	}
+	if len(set.keys) == 0 {
+		return nil, fmt.Errorf("no usable secret: %w", errors.Join(errs...))
+	}
+	c.last.Store(set)
+	return set.keys, nil
+}
+
+func same(a, b []secret.Secret) bool {
+	if len(a) != len(b) || len(a) == 0 {
+		return false
+	}
+	for i := range a {
+		if !bytes.Equal(a[i].Reveal(), b[i].Reveal()) {
+			return false
+		}
+	}
+	return true
+}
+
+// key resolves and decodes one reference.
+func key(r *secret.Resolver, ref secret.Ref, decode func(secret.Secret) (signature.Key, error)) (signature.Key, error) {
+	s, err := r.Resolve(ref)
+	if err != nil {
+		return signature.Key{}, err
+	}
+	k, err := decode(s)
+	if err != nil {
+		return signature.Key{}, fmt.Errorf("%s: %w", ref, err)
+	}
+	return k, nil
+}

@@ -1,0 +1,51 @@
+package catalog
+
+import (
+	"net/netip"
+
+	"github.com/google/uuid"
+
+	"causeway/pkg/provider"
+	"causeway/pkg/signature"
+	"causeway/schemas"
+)
+
+// SourceSpec is a webhook source as people write it down.
+type SourceSpec struct {
+	Name              string   `json:"name" doc:"Name of the source: the last part of its URL, /webhooks/<name>."`
+	Provider          string   `json:"provider" doc:"Preset that knows how this provider signs: stripe, github, gitlab, shopify, slack, standard-webhooks, svix; or hmac, token, basic."`
+	Secrets           []string `json:"secrets" doc:"References to the secrets that may have signed: env:NAME or file:/path. Several while one is rotated."`
+	AllowWeak         bool     `json:"allow_weak,omitempty" doc:"Accept a secret of under 16 bytes."`
+	Topic             string   `json:"topic,omitempty" doc:"Kafka topic; webhooks.<name> when left out."`
+	Format            string   `json:"format,omitempty" enum:"raw,avro,cloudevents" doc:"Format of the record values; raw when left out. Fixed when the topic is made."`
+	Partitions        int32    `json:"partitions,omitempty" minimum:"0" maximum:"10000" doc:"Partitions of the topic when causeway makes it."`
+	ReplicationFactor int16    `json:"replication_factor,omitempty" minimum:"0" maximum:"15" doc:"Replication factor of the topic when causeway makes it."`
+	provider.Settings
+	Key             string   `json:"key,omitempty" doc:"Record key instead of the event ID: json:$.path, header:Name or query:name."`
+	Tenant          string   `json:"tenant,omitempty" doc:"Where the tenant stands: json:$.path, header:Name or query:name."`
+	Headers         []string `json:"headers,omitempty" doc:"Original headers to keep beside the preset's own."`
+	AllowCIDRs      []string `json:"allow_cidrs,omitempty" doc:"Addresses that may post; everybody when left out."`
+	MaxBody         Size     `json:"max_body,omitempty" doc:"Largest body; 1MiB when left out."`
+	Rate            Rate     `json:"rate,omitempty" doc:"Accepted webhooks, like 500/s; no limit when left out."`
+	ContentEncoding []string `json:"content_encoding,omitempty" enum:"gzip" doc:"Content encodings that are accepted; none when left out."`
+}
+
+// Source is a source ready for use. It is immutable and safe for concurrent use.
+type Source struct {
+	UID      uuid.UUID
+	Name     string
+	Topic    string
+	Format   schemas.Format
+	Provider *provider.Provider
+	// Keys gives the live keys. An error means that none could be resolved: the
+	// door answers 503, for the provider will send again.
+	Keys       func() ([]signature.Key, error)
+	AllowCIDRs []netip.Prefix // empty: every address
+	MaxBody    int64          // bytes
+	Rate       float64        // accepted webhooks per second; 0: no limit
+	Gzip       bool           // Content-Encoding: gzip is accepted
+	Headers    []string       // original headers to keep, lower case, none that authenticates
+	// Key and Tenant pick a value out of a verified request; nil: the event ID is
+	// the key, and the event has no tenant.
+	Key, Tenant func(*signature.Message) string
+}

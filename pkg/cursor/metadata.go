@@ -1,0 +1,101 @@
+// Package cursor holds what rides in the metadata of an offset commit, beside
+// the offset itself and bound to it: whatever has to agree with the offset is
+// written with it, in one request that the group's generation fences.
+//
+// The bytes are: magic "cwy", version 1, catalog version (uvarint), time of the
+// last settled record (varint, Unix milliseconds, 0 unknown), cluster id (uvarint
+// length, bytes), CRC-32C of all before (big endian). They travel as base64,
+// because Kafka passes metadata through UTF-8 and destroys other bytes silently.
+package cursor
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+)
+
+const (
+	magic   = "cwy"
+	version = 1
+)
+
+var (
+	// ErrForeign means that a commit was not made by causeway: by hand, with
+	// Kafka's own tools, or for another cluster.
+	ErrForeign = errors.New("the commit was not made by causeway")
+	// ErrNewer means that a commit was made by a later release.
+	ErrNewer = errors.New("the commit was made by a newer causeway")
+	// ErrDamaged means that the metadata's checksum is wrong.
+	ErrDamaged = errors.New("the commit's metadata is damaged")
+)
+
+// Metadata is what a commit carries.
+type Metadata struct {
+	Cluster string    // id of the Kafka cluster whose offsets these are
+	Catalog int64     // catalog version up to which new entries were taken up
+	Record  time.Time // timestamp of the last settled record; zero when unknown
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// String encodes the metadata for a commit.
+func (m Metadata) String() string {
+	b := append([]byte(magic), version)
+	b = binary.AppendUvarint(b, uint64(m.Catalog))
+	var ms int64
+	if !m.Record.IsZero() {
+		ms = m.Record.UnixMilli()
+	}
+	b = binary.AppendVarint(b, ms)
+	b = binary.AppendUvarint(b, uint64(len(m.Cluster)))
+	b = append(b, m.Cluster...)
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	return base64.StdEncoding.EncodeToString(b)
+}
+
+// Parse decodes what String made. Its errors are ErrForeign, ErrNewer and
+// ErrDamaged, wrapped.
+func Parse(text string) (Metadata, error) {
+	b, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(b) < len(magic)+1 || string(b[:len(magic)]) != magic {
+		return Metadata{}, fmt.Errorf("%w: metadata %.40q has no magic", ErrForeign, text)
+	}
+	if v := b[len(magic)]; v != version {
+		return Metadata{}, fmt.Errorf("%w: version %d, this one reads %d", ErrNewer, v, version)
+	}
+	body, check, ok := split(b, 4)
+	if !ok || crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(check) {
+		return Metadata{}, fmt.Errorf("%w: wrong checksum", ErrDamaged)
+	}
+	rest := body[len(magic)+1:]
+	catalog, n := binary.Uvarint(rest)
+	if n <= 0 {
+		return Metadata{}, fmt.Errorf("%w: catalog version", ErrDamaged)
+	}
+	rest = rest[n:]
+	ms, n := binary.Varint(rest)
+	if n <= 0 {
+		return Metadata{}, fmt.Errorf("%w: record time", ErrDamaged)
+	}
+	rest = rest[n:]
+	size, n := binary.Uvarint(rest)
+	if n <= 0 || size != uint64(len(rest)-n) {
+		return Metadata{}, fmt.Errorf("%w: cluster id", ErrDamaged)
+	}
+	m := Metadata{Catalog: int64(catalog), Cluster: string(rest[n:])}
+	if ms != 0 {
+		m.Record = time.UnixMilli(ms)
+	}
+	return m, nil
+}
+
+// split cuts the last n bytes off.
+func split(b []byte, n int) (head, tail []byte, ok bool) {
+	if len(b) < n {
+		return nil, nil, false
+	}
+	return b[:len(b)-n], b[len(b)-n:], true
+}
