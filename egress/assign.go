@@ -1,0 +1,209 @@
+package egress
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+
+	"causeway/pkg/cursor"
+)
+
+// fetchedCommit is a partition's commit as the group holds it: offset and
+// metadata of one answer.
+type fetchedCommit struct {
+	offset   int64 // -1: there is none
+	metadata string
+}
+
+// offsetsFetched keeps the commits, metadata included, for adjust, which kgo
+// calls next with the offsets alone.
+func (m *member) offsetsFetched(ctx context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	var topics []string
+	m.mu.Lock()
+	for key := range m.partitions {
+		topics = append(topics, key.topic)
+	}
+	m.mu.Unlock()
+	slices.Sort(topics)
+	if err := m.describe(ctx, slices.Compact(topics)); err != nil {
+		return err
+	}
+	for _, g := range resp.Groups {
+		for _, t := range g.Topics {
+			name := t.Topic
+			if name == "" {
+				name = m.topicOf(t.TopicID)
+			}
+			for _, p := range t.Partitions {
+				m.keep(name, p.Partition, p.Offset, p.Metadata)
+			}
+		}
+	}
+	for _, t := range resp.Topics { // brokers before 3.0
+		for _, p := range t.Partitions {
+			m.keep(t.Topic, p.Partition, p.Offset, p.Metadata)
+		}
+	}
+	return nil
+}
+
+func (m *member) keep(topic string, id int32, offset int64, metadata *string) {
+	c := fetchedCommit{offset: offset}
+	if metadata != nil {
+		c.metadata = *metadata
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fetched[topicPartition{topic, id}] = c
+}
+
+// adjust gives each newly assigned partition its start and lets it run. In a
+// delay topic reading begins one window before the commit: those records only say
+// which deliveries were carried on already.
+func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	windows := map[topicPartition]time.Time{}
+	var started []*partition
+	m.mu.Lock()
+	for topic, ids := range offsets {
+		for id := range ids {
+			key := topicPartition{topic, id}
+			p, c := m.partitions[key], m.fetched[key]
+			delete(m.fetched, key)
+			if p == nil {
+				continue
+			}
+			since, err := m.restore(p, c)
+			if err != nil {
+				p.refused = err
+				continue
+			}
+			if !since.IsZero() {
+				windows[key] = since
+			}
+			started = append(started, p)
+		}
+	}
+	m.mu.Unlock()
+	begins, err := m.offsetsAfter(ctx, windows)
+	if err != nil {
+		return nil, err
+	}
+	for key, begin := range begins {
+		p := m.partition(key)
+		if begin >= 0 && p != nil && begin < p.start {
+			offsets[key.topic][key.id] = kgo.NewOffset().At(max(begin, p.start-twinMax))
+		}
+	}
+	m.refuse(offsets)
+	for _, p := range started {
+		m.begin(run, p)
+	}
+	return offsets, nil
+}
+
+// restore sets the start of a partition from its commit, and says since when its
+// records have to be read again.
+func (m *member) restore(p *partition, c fetchedCommit) (since time.Time, err error) {
+	if c.offset < 0 {
+		return time.Time{}, nil
+	}
+	meta, err := cursor.Parse(c.metadata)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if meta.Cluster != m.cluster {
+		return time.Time{}, fmt.Errorf("%w: it names cluster %q and this is %q", cursor.ErrForeign, meta.Cluster, m.cluster)
+	}
+	p.start = c.offset
+	p.saved.Offset = c.offset
+	if p.tier.Wait > 0 && !meta.Record.IsZero() {
+		since = meta.Record.Add(-twinAge - twinSkew)
+	}
+	return since, nil
+}
+
+func (m *member) partition(key topicPartition) *partition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.partitions[key]
+}
+
+// begin starts the partition's goroutine, unless the partition has gone meanwhile.
+func (m *member) begin(run context.Context, p *partition) {
+	ctx, cancel := context.WithCancel(run)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.alive || p.draining {
+		cancel()
+		return
+	}
+	p.stop = cancel
+	m.runs.Go(func() {
+		defer cancel()
+		m.run(ctx, p)
+	})
+}
+
+// refuse keeps partitions unread whose commit is not ours to go on from: serving
+// them could skip or repeat any number of events.
+func (m *member) refuse(offsets map[string]map[int32]kgo.Offset) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	refused := map[string][]int32{}
+	for topic, ids := range offsets {
+		for id := range ids {
+			p := m.partitions[topicPartition{topic, id}]
+			if p == nil || p.refused == nil {
+				continue
+			}
+			refused[topic] = append(refused[topic], id)
+			m.log.Error("partition refused: nothing of it is delivered until its commit is mended",
+				zap.String("group", m.group), zap.String("topic", topic), zap.Int32("partition", id), zap.Error(p.refused))
+			m.served.Fail(fmt.Sprintf("group %s does not serve %s/%d: %v", m.group, topic, id, p.refused))
+		}
+	}
+	m.client.PauseFetchPartitions(refused)
+}
+
+// offsetsAfter asks for the first offset of each partition whose record is not
+// older than the time; -1 where there is none.
+func (m *member) offsetsAfter(ctx context.Context, since map[topicPartition]time.Time) (map[topicPartition]int64, error) {
+	if len(since) == 0 {
+		return nil, nil
+	}
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.ReplicaID = -1
+	req.IsolationLevel = 1
+	topics := map[string][]kmsg.ListOffsetsRequestTopicPartition{}
+	for key, at := range since {
+		rp := kmsg.NewListOffsetsRequestTopicPartition()
+		rp.Partition, rp.Timestamp = key.id, at.UnixMilli()
+		topics[key.topic] = append(topics[key.topic], rp)
+	}
+	for _, topic := range slices.Sorted(maps.Keys(topics)) {
+		rt := kmsg.NewListOffsetsRequestTopic()
+		rt.Topic, rt.Partitions = topic, topics[topic]
+		req.Topics = append(req.Topics, rt)
+	}
+	resp, err := req.RequestWith(ctx, m.client)
+	if err != nil {
+		return nil, fmt.Errorf("look up where the windows of %d delay partitions begin: %w", len(since), err)
+	}
+	begins := map[topicPartition]int64{}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return nil, fmt.Errorf("look up where the window of %s/%d begins: %w", t.Topic, p.Partition, err)
+			}
+			begins[topicPartition{t.Topic, p.Partition}] = p.Offset
+		}
+	}
+	return begins, nil
+}

@@ -1,0 +1,162 @@
+package egress
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"causeway/egress/delay"
+	"causeway/egress/retry"
+	"causeway/egress/target"
+	"causeway/pkg/signature"
+	"causeway/schemas"
+)
+
+// noSubscription stands in dead letters of records that nobody could read.
+var noSubscription uuid.UUID
+
+// attempt makes one attempt of a delivery and settles what comes of it.
+func (e *Egress) attempt(t *task) {
+	p, sub := t.partition, t.subscription
+	if !p.begin() {
+		return
+	}
+	if !e.live(sub) {
+		e.settle.parkBegun(t, parkedDisabled)
+		return
+	}
+	started := time.Now()
+	if d := &t.delivery; d.Hop > 0 && d.Waits == 0 {
+		e.met.lateness.Observe(started.Sub(d.Due).Seconds())
+	}
+	res := e.post(t, started)
+	if errors.Is(context.Cause(e.sending), errStopping) && res.Class != target.OK {
+		p.end() // cut off by our own stop: it never happened, and comes again
+		return
+	}
+	out := e.decide(t, started, res)
+	e.report(t, started, res, out)
+	switch out.Verdict {
+	case retry.Done:
+		e.complete(p, t.entry)
+		p.end()
+	case retry.Delay:
+		plan := delay.Plan(out.Wait)
+		e.settle.carryOn(t, plan[0], time.Now().Add(plan[0].Wait), plan[1:], parkedRetry)
+	case retry.Dead:
+		if out.Reason == schemas.ReasonGone {
+			e.disable(t)
+		}
+		e.settle.bury(t, out.Reason)
+	}
+}
+
+// decide notes the attempt in the delivery's state and asks the policy.
+func (e *Egress) decide(t *task, started time.Time, res target.Result) retry.Outcome {
+	d, sub := &t.delivery, t.subscription
+	d.Attempt++
+	d.Waits = 0
+	if d.First.IsZero() {
+		d.First = started
+	}
+	d.Last, d.Status, d.Error = started, res.Status, ""
+	if res.Err != nil {
+		d.Error = res.Err.Error()
+	}
+	policy := retry.Policy{Schedule: sub.Schedule, MaxAge: sub.MaxAge, NeverOn: sub.NeverOn}
+	return policy.Decide(d.Attempt, started.Add(res.Took).Sub(d.First), res)
+}
+
+// post signs and sends.
+func (e *Egress) post(t *task, now time.Time) target.Result {
+	m := &signature.Message{Method: http.MethodPost, URL: t.subscription.URL, Header: e.header(t), Body: t.event.Body}
+	keys, err := t.subscription.Keys()
+	if err == nil {
+		err = t.subscription.Scheme.Sign(m, keys, now)
+	}
+	if err != nil {
+		return target.Result{Class: target.Refused, Err: fmt.Errorf("sign: %w", err)}
+	}
+	return e.send.Send(e.sending, target.Request{URL: m.URL, Header: m.Header, Body: m.Body, Timeout: t.subscription.Timeout})
+}
+
+// header is everything that is sent beside the signature.
+func (e *Egress) header(t *task) http.Header {
+	ev := t.event
+	h := make(http.Header, 12)
+	h["User-Agent"] = []string{"causeway/" + e.o.Version}
+	h["Webhook-Id"] = []string{webhookID(ev.ID)}
+	h["Causeway-Source"] = []string{ev.Source}
+	h["Causeway-Topic"] = []string{t.delivery.Origin.Topic}
+	h["Causeway-Attempt"] = []string{strconv.Itoa(t.delivery.Attempt + 1)}
+	for name, value := range map[string]string{
+		"Content-Type": ev.ContentType, "Content-Encoding": ev.Encoding, "Causeway-Type": ev.Type, "Traceparent": ev.Traceparent,
+	} {
+		if value != "" {
+			h[name] = []string{value}
+		}
+	}
+	if ev.ContentType == "" {
+		h["Content-Type"] = []string{"application/octet-stream"}
+	}
+	return h
+}
+
+// webhookID is the event ID where it may stand in a signed message, else a hash
+// of it: a dot would be taken for the end of the ID. It is the same on each attempt.
+func webhookID(id string) string {
+	plain := len(id) >= 1 && len(id) <= 64
+	for i := 0; i < len(id) && plain; i++ {
+		c := id[i]
+		plain = c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == '-'
+	}
+	if plain {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "evt_" + hex.EncodeToString(sum[:16])
+}
+
+// disable stops attempts for a subscription that answered 410. Its deliveries
+// wait in delay topics.
+func (e *Egress) disable(t *task) {
+	if _, already := e.disabled.LoadOrStore(t.subscription.UID, true); !already {
+		e.met.disabled.Inc()
+		e.log.Warn("subscription disabled: its endpoint answered 410 Gone; deliveries wait until this process starts again",
+			zap.String(keySubscription, t.subscription.Name))
+	}
+}
+
+// Field keys of the attempt line.
+const (
+	keySubscription = "subscription"
+	keyEvent        = "event"
+)
+
+// report makes an attempt visible: a metric, a line, a record.
+func (e *Egress) report(t *task, started time.Time, res target.Result, out retry.Outcome) {
+	d := &t.delivery
+	e.met.attempted(d.Origin.Topic, res, out)
+	if out.Verdict == retry.Done {
+		e.met.endToEnd.Observe(started.Add(res.Took).Sub(t.event.Received).Seconds())
+	}
+	e.attempts.record(t, started, res, out)
+	line := e.log.Info
+	if out.Verdict != retry.Done {
+		line = e.log.Warn
+	}
+	line("delivery attempted",
+		zap.String(keyEvent, t.event.ID), zap.String("source", t.event.Source), zap.String("type", t.event.Type),
+		zap.String(keySubscription, t.subscription.Name), zap.Int("attempt", d.Attempt), zap.Int("hop", d.Hop),
+		zap.String("class", res.Class.String()), zap.Int("status", res.Status), zap.Duration("took", res.Took),
+		zap.String("verdict", out.Verdict.String()), zap.String("reason", string(out.Reason)), zap.Duration("wait", out.Wait),
+		zap.String("origin", d.Origin.String()), zap.NamedError("error", res.Err))
+}

@@ -1,0 +1,211 @@
+package egress
+
+import (
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// dispatcher serves the queues of all subscriptions from one pool, fairly: the
+// queues that have something to do stand in a ring, and each turn starts one
+// attempt. Whoever hangs uses up its own limit and nothing else.
+type dispatcher struct {
+	tasks    int           // bound of one queue
+	bytes    int64         // bound of one queue
+	inFlight int           // bound of all attempts at once
+	wait     time.Duration // longest wait in a queue
+
+	attempt  func(*task)      // makes one attempt; called without locks
+	park     func(*task)      // parks a task that waited too long; called without locks
+	parkable func(*task) bool // whether waiting is a reason to park it; must take no lock
+
+	mu      sync.Mutex
+	queues  map[uuid.UUID]*queue
+	ring    []*queue
+	running int // attempts at once, now
+	waiting int // tasks in all queues
+	stopped bool
+	owned   sync.WaitGroup // attempts and armed timers
+}
+
+// offer queues the task. False means that the queue is full. A stopped
+// dispatcher takes the task and forgets it: its offset was not committed.
+func (d *dispatcher) offer(t *task) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopped {
+		return true
+	}
+	q := d.queue(t.subscription.UID)
+	q.limit = t.subscription.MaxConcurrency
+	// A single task larger than the whole bound still goes in when it is alone.
+	if q.len() >= d.tasks || q.len() > 0 && q.bytes+t.size > d.bytes {
+		return false
+	}
+	t.queued = time.Now()
+	q.push(t)
+	d.waiting++
+	d.arm(q, d.wait)
+	d.ready(q)
+	d.dispatch()
+	return true
+}
+
+// room gives a channel that is closed when the subscription's queue is half empty.
+func (d *dispatcher) room(uid uuid.UUID) <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	q := d.queue(uid)
+	if q.room == nil {
+		q.room = make(chan struct{})
+	}
+	ch := q.room
+	d.announce(q)
+	return ch
+}
+
+func (d *dispatcher) queue(uid uuid.UUID) *queue {
+	q := d.queues[uid]
+	if q == nil {
+		q = &queue{uid: uid}
+		d.queues[uid] = q
+	}
+	return q
+}
+
+// ready puts the queue into the ring if it has something to do.
+func (d *dispatcher) ready(q *queue) {
+	if !q.runnable && q.len() > 0 && q.inFlight < q.limit {
+		q.runnable = true
+		d.ring = append(d.ring, q)
+	}
+}
+
+// share is how many attempts one subscription may have while others need some
+// too: its own, and at most a quarter of what is left.
+func (d *dispatcher) share(q *queue) int {
+	left := d.inFlight - (d.running - q.inFlight)
+	return max(1, left/4)
+}
+
+// dispatch starts attempts as long as there is room for them.
+func (d *dispatcher) dispatch() {
+	for {
+		q, t := d.next()
+		if t == nil {
+			return
+		}
+		d.owned.Go(func() { d.work(q, t) })
+	}
+}
+
+// work makes attempts until there is nothing left to start: a goroutine that has
+// finished one goes on with the next, whosever it is.
+func (d *dispatcher) work(q *queue, t *task) {
+	for t != nil {
+		d.attempt(t)
+		d.mu.Lock()
+		d.running--
+		q.inFlight--
+		d.ready(q)
+		q, t = d.next()
+		d.mu.Unlock()
+	}
+}
+
+// next takes the next task off the ring and counts it as running.
+func (d *dispatcher) next() (*queue, *task) {
+	if d.stopped || d.running >= d.inFlight {
+		return nil, nil
+	}
+	for range len(d.ring) {
+		q := d.ring[0]
+		d.ring = d.ring[1:]
+		if q.len() == 0 || q.inFlight >= q.limit {
+			q.runnable = false
+			continue
+		}
+		if q.inFlight >= d.share(q) {
+			d.ring = append(d.ring, q)
+			continue
+		}
+		t := q.pop()
+		d.waiting--
+		q.inFlight++
+		d.running++
+		d.announce(q)
+		d.ring = append(d.ring, q)
+		return q, t
+	}
+	return nil, nil
+}
+
+// announce tells those who wait that the queue is half empty.
+func (d *dispatcher) announce(q *queue) {
+	if q.room != nil && (d.stopped || q.len() <= d.tasks/2 && q.bytes <= d.bytes/2) {
+		close(q.room)
+		q.room = nil
+	}
+}
+
+// arm starts the queue's timer unless it runs. There is one for each queue that
+// holds tasks, and none for the others.
+func (d *dispatcher) arm(q *queue, wait time.Duration) {
+	if q.overdueOn || d.stopped {
+		return
+	}
+	q.overdueOn = true
+	d.owned.Add(1)
+	q.overdue = time.AfterFunc(wait, func() { d.expire(q) })
+}
+
+// expire parks what has waited too long.
+func (d *dispatcher) expire(q *queue) {
+	defer d.owned.Done()
+	d.mu.Lock()
+	q.overdueOn = false
+	var out []*task
+	if !d.stopped {
+		now := time.Now()
+		out = q.overdueTasks(now.Add(-d.wait), d.parkable)
+		d.waiting -= len(out)
+		d.announce(q)
+		if oldest, ok := q.oldest(); ok {
+			// What has waited long and may not be parked is looked at again after
+			// another full wait: whether it may changes rarely.
+			wait := oldest.Add(d.wait).Sub(now)
+			if wait <= 0 {
+				wait = d.wait
+			}
+			d.arm(q, wait)
+		}
+	}
+	d.mu.Unlock()
+	for _, t := range out {
+		d.park(t)
+	}
+}
+
+// stop starts nothing more, forgets what is queued, and waits for the attempts
+// that are under way.
+func (d *dispatcher) stop() {
+	d.mu.Lock()
+	d.stopped = true
+	for _, q := range d.queues {
+		if q.overdueOn && q.overdue.Stop() {
+			q.overdueOn = false
+			d.owned.Done()
+		}
+		d.announce(q)
+	}
+	d.mu.Unlock()
+	d.owned.Wait()
+}
+
+// depth is how many tasks are queued and how many attempts run.
+func (d *dispatcher) depth() (queued, running int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.waiting, d.running
+}

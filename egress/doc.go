@@ -1,0 +1,29 @@
+// Package egress delivers events to subscribers' URLs: one consumer group reads
+// the event topics, another one the delay topics, and both feed the same queues.
+//
+// A record's way is: poll -> partition (backlog, and in a delay topic the hold
+// until it is due) -> match -> queue of the subscription -> deliver -> settle ->
+// watermark -> commit.
+//
+// # What may not be lost, and why it is not
+//
+// Settle, then complete, then commit. A delivery is settled when it got a 2xx,
+// or when the record that carries it on (delay topic) or ends it (DLQ) is
+// acknowledged by Kafka. Only then its entry in the partition's watermark is
+// completed, and only offsets below every open entry are ever committed. Dying
+// at any line in between repeats work; it never skips any.
+//
+// # Generations
+//
+// A partition object is one generation of owning a Kafka partition. It is made
+// when the partition is assigned and is dead for ever once it is revoked or
+// lost; the next assignment makes a new one. Whatever arrives late (a response,
+// an acknowledgement, a timer) finds its dead object and does nothing. Records
+// are tied to the object at the moment the client buffers them, so that records
+// of an older generation can't be taken for those of the next one. A commit
+// captures member and generation under the lock under which the object is known
+// to be alive: a process that was frozen meanwhile commits with a generation
+// that the group has left, and is refused.
+//
+// Locks, always taken in this order: member.mu, partition.mu, dispatcher.mu.
+package egress

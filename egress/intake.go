@@ -1,0 +1,196 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"causeway/egress/delay"
+	"causeway/egress/match"
+	"causeway/egress/watermark"
+	"causeway/pkg/catalog"
+	"causeway/pkg/seen"
+	"causeway/schemas"
+)
+
+// fanOut turns an event into a delivery for each subscription that wants it.
+func (e *Egress) fanOut(ctx context.Context, p *partition, h held) {
+	r := h.record
+	if r.Offset < p.start {
+		return
+	}
+	if r.Value == nil { // a tombstone: nothing to deliver, and no fault
+		e.met.tombstones.Inc()
+		e.pass(p, r)
+		return
+	}
+	event, err := schemas.FromRecord(r)
+	if err != nil {
+		e.unreadable(ctx, p, r, schemas.NewDelivery(r, e.cluster, noSubscription, e.snapshot().Version), err)
+		return
+	}
+	now := e.current()
+	subs := now.index.Match(match.Key{Topic: r.Topic, Source: event.Source, Tenant: event.Tenant, Type: event.Type})
+	if len(subs) == 0 {
+		e.pass(p, r)
+		return
+	}
+	entry := e.open(ctx, p, r, len(subs))
+	if entry == nil {
+		return
+	}
+	for _, sub := range subs {
+		e.enqueue(ctx, &task{
+			delivery: schemas.NewDelivery(r, e.cluster, sub.UID, now.snapshot.Version),
+			event:    event, subscription: sub, entry: entry, partition: p, size: recordSize(r),
+		})
+	}
+}
+
+// comeBack takes a delivery that has come to its due time on to the next tier of
+// its wait, or into the queue of its subscription.
+func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
+	r, d := h.record, h.delivery
+	if d != nil && p.seen.Earlier(twin(d), r.Offset, r.Timestamp) && r.Offset >= p.start {
+		// Somebody died between carrying the delivery on and committing that, and
+		// carried it on once more: this is the second chain, the first one counts.
+		e.met.duplicates.Inc()
+		e.pass(p, r)
+		return
+	}
+	if r.Offset < p.start {
+		return
+	}
+	if d == nil {
+		e.unreadable(ctx, p, r, schemas.NewDelivery(r, e.cluster, noSubscription, e.snapshot().Version), h.err)
+		return
+	}
+	event, err := schemas.FromRecord(r)
+	if err != nil {
+		e.unreadable(ctx, p, r, *d, err)
+		return
+	}
+	entry := e.open(ctx, p, r, 1)
+	if entry == nil {
+		return
+	}
+	t := &task{delivery: *d, event: event, entry: entry, partition: p, size: recordSize(r)}
+	if tier, due, rest, ok := delay.Next(d.Due, time.Now(), tiersOf(d.Hops)); ok {
+		if p.begin() {
+			e.settle.carryOn(t, tier, due, rest, parkedHop)
+		}
+		return
+	}
+	if t.subscription = e.snapshot().Subscription(d.Subscription); t.subscription == nil {
+		if p.begin() {
+			e.settle.bury(t, schemas.ReasonSubscriptionDeleted)
+		}
+		return
+	}
+	e.enqueue(ctx, t)
+}
+
+// twin is what two delay records have in common when one of them is the trace of
+// a crash: origin, subscription, run, hop.
+func twin(d *schemas.Delivery) seen.Fingerprint {
+	return seen.Of([]byte(d.Cluster), []byte(d.Origin.String()), d.Subscription[:], []byte(d.Run), strconv.AppendInt(nil, int64(d.Hop), 10))
+}
+
+// tiersOf looks planned tiers up. A name that this release does not know ends the
+// plan there: the delivery comes early to its next attempt rather than never.
+func tiersOf(names []string) []delay.Tier {
+	var tiers []delay.Tier
+	for _, name := range names {
+		t, ok := delay.Find(name)
+		if !ok {
+			return tiers
+		}
+		tiers = append(tiers, t)
+	}
+	return tiers
+}
+
+// pass tracks a record that needs no settlement.
+func (e *Egress) pass(p *partition, r *kgo.Record) {
+	if entry := p.push(r, 0, 0, time.Now()); entry != nil {
+		e.complete(p, entry)
+	}
+}
+
+// open tracks a record whose deliveries are to be settled, when the memory budget
+// has room for it; nil when the partition has ended meanwhile or the record is
+// tracked already.
+func (e *Egress) open(ctx context.Context, p *partition, r *kgo.Record, pending int) *watermark.Entry {
+	bytes := min(recordSize(r), e.o.OpenBytes)
+	if e.budget.Acquire(ctx, bytes) != nil {
+		return nil
+	}
+	entry := p.push(r, pending, bytes, time.Now())
+	if entry == nil {
+		e.budget.Release(bytes)
+	}
+	return entry
+}
+
+// complete counts one settlement of an entry.
+func (e *Egress) complete(p *partition, entry *watermark.Entry) {
+	freed, moved := p.complete(entry)
+	e.budget.Release(freed)
+	if moved {
+		p.member.touch()
+	}
+}
+
+// enqueue queues the task. When the queue is full the partition waits if that
+// holds nobody else up; otherwise the task is parked.
+func (e *Egress) enqueue(ctx context.Context, t *task) {
+	for ctx.Err() == nil {
+		if !e.live(t.subscription) {
+			e.park(t, parkedDisabled)
+			return
+		}
+		if e.dispatch.offer(t) {
+			return
+		}
+		if !e.alone(t.partition, t.subscription) {
+			e.park(t, parkedQueueFull)
+			return
+		}
+		e.awaitRoom(ctx, t.subscription)
+	}
+}
+
+// awaitRoom waits until the queue is half empty, or for a while: whether the
+// subscription is alone may have changed meanwhile.
+func (e *Egress) awaitRoom(ctx context.Context, sub *catalog.Subscription) {
+	look := time.NewTimer(e.o.QueueWait)
+	defer look.Stop()
+	select {
+	case <-ctx.Done():
+	case <-look.C:
+	case <-e.dispatch.room(sub.UID):
+	}
+}
+
+// unreadable ends a record that no release can read, and holds the partition at
+// one that a later release wrote.
+func (e *Egress) unreadable(ctx context.Context, p *partition, r *kgo.Record, d schemas.Delivery, err error) {
+	if errors.Is(err, schemas.ErrNewerSchema) {
+		e.served.Fail(fmt.Sprintf("%s/%d is held at offset %d: %v", p.topic, p.id, r.Offset, err))
+		e.log.Error("partition held at a record of a newer release: update this process to go on", zap.Error(err))
+		<-ctx.Done()
+		return
+	}
+	e.log.Warn("unreadable record goes to the DLQ", zap.Error(err))
+	entry := e.open(ctx, p, r, 1)
+	if entry == nil || !p.begin() {
+		return
+	}
+	d.Error = err.Error()
+	e.settle.bury(&task{delivery: d, entry: entry, partition: p}, schemas.ReasonPoison)
+}

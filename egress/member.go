@@ -1,0 +1,313 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"causeway/egress/delay"
+	"causeway/pkg/health"
+	"causeway/pkg/seen"
+)
+
+// How far back, in record time and in number, a delay record's twin is looked for.
+const (
+	twinAge = 15 * time.Minute
+	twinMax = 200_000
+	// twinSkew is how far the clocks of two writers of a tier may differ.
+	twinSkew = time.Minute
+)
+
+type topicPartition struct {
+	topic string
+	id    int32
+}
+
+// member is this process's membership in one consumer group: the client, and the
+// partitions that it owns now.
+type member struct {
+	group   string
+	cluster string
+	tiers   map[string]delay.Tier // by topic; empty for the group of events
+	handle  func(context.Context, *partition, held)
+	release func(bytes int64) // gives memory back to the budget
+	revoke  time.Duration     // how long a revoke waits for attempts
+	pace    time.Duration     // shortest time between two commits
+
+	client *kgo.Client
+	ready  chan struct{} // closed when client is set: the group may be joined before NewClient returns
+	log    *zap.Logger
+	met    *metrics
+	joined *health.Handle
+	served *health.Handle
+
+	mu         sync.Mutex
+	partitions map[topicPartition]*partition
+	topicIDs   map[string]kadm.TopicID
+	fetched    map[topicPartition]fetchedCommit
+
+	committing sync.Mutex // one commit of the group at a time
+	dirty      chan struct{}
+	runs       sync.WaitGroup // of the partitions
+}
+
+// owner is the key under which a buffered record's context holds its partition.
+type owner struct{}
+
+// OnFetchRecordBuffered ties a record to the generation that owns its partition
+// at the moment when the client buffers it (kgo.HookFetchRecordBuffered). Looking
+// the partition up after polling would be too late: records buffered before a
+// revoke could then be taken for those of the next assignment, which starts at an
+// older offset, and that offset would be passed over.
+func (m *member) OnFetchRecordBuffered(r *kgo.Record) {
+	m.mu.Lock()
+	p := m.partitions[topicPartition{r.Topic, r.Partition}]
+	m.mu.Unlock()
+	if p != nil {
+		r.Context = context.WithValue(context.Background(), owner{}, p)
+	}
+}
+
+// OnGroupManageError says loudly that the group could not be joined
+// (kgo.HookGroupManageError).
+func (m *member) OnGroupManageError(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	m.joined.Fail(fmt.Sprintf("group %s: %v", m.group, err))
+	m.log.Error("consumer group session ended, joining again", zap.String("group", m.group), zap.Error(err))
+}
+
+// options are the client's: run is the context of the partitions' goroutines.
+func (m *member) options(run context.Context, topics []string) []kgo.Opt {
+	return []kgo.Opt{
+		kgo.ConsumeTopics(topics...),
+		kgo.WithHooks(m),
+		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, assigned map[string][]int32) { m.assigned(cl, assigned) }),
+		kgo.OnPartitionsRevoked(func(ctx context.Context, _ *kgo.Client, revoked map[string][]int32) { m.revoked(ctx, revoked) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { m.lost(lost) }),
+		kgo.OnOffsetsFetched(m.offsetsFetched),
+		kgo.AdjustFetchOffsetsFn(func(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+			return m.adjust(ctx, run, offsets)
+		}),
+	}
+}
+
+// poll hands records over to their partitions until ctx ends. Nothing in it waits
+// for anything but Kafka.
+func (m *member) poll(ctx context.Context) {
+	for {
+		fetches := m.client.PollRecords(ctx, 2000)
+		if ctx.Err() != nil || fetches.IsClientClosed() {
+			return
+		}
+		fetches.EachError(func(topic string, id int32, err error) {
+			if errors.Is(err, context.Canceled) {
+				return
+			}
+			m.met.fetchErrors.Inc()
+			m.log.Error("fetch", zap.String("topic", topic), zap.Int32("partition", id), zap.Error(err))
+		})
+		now := time.Now()
+		fetches.EachPartition(func(f kgo.FetchTopicPartition) { m.deliver(f.Records, now) })
+	}
+}
+
+// deliver gives each run of records to the generation they were buffered for.
+func (m *member) deliver(records []*kgo.Record, now time.Time) {
+	for len(records) > 0 {
+		p, _ := ownerOf(records[0])
+		n := 1
+		for n < len(records) {
+			if next, _ := ownerOf(records[n]); next != p {
+				break
+			}
+			n++
+		}
+		if p != nil {
+			m.hand(p, records[:n], now)
+		}
+		records = records[n:]
+	}
+}
+
+func (m *member) hand(p *partition, records []*kgo.Record, now time.Time) {
+	pause, skewed := p.accept(records, now)
+	if pause {
+		m.client.PauseFetchPartitions(map[string][]int32{p.topic: {p.id}})
+	}
+	if skewed {
+		m.met.skewed.Inc()
+		m.log.Warn("a due time lies too far ahead for its tier: some process's clock is wrong; waiting the tier from now on",
+			zap.String("topic", p.topic), zap.Int32("partition", p.id))
+	}
+}
+
+func ownerOf(r *kgo.Record) (*partition, bool) {
+	if r.Context == nil {
+		return nil, false
+	}
+	p, ok := r.Context.Value(owner{}).(*partition)
+	return p, ok
+}
+
+// assigned makes a new generation for each partition. It runs before kgo fetches
+// their offsets, so that no record can be buffered before its owner is there.
+func (m *member) assigned(cl *kgo.Client, assigned map[string][]int32) {
+	<-m.ready
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for topic, ids := range assigned {
+		for _, id := range ids {
+			p := &partition{
+				member: m, topic: topic, id: id, tier: m.tiers[topic],
+				alive: true, wake: make(chan struct{}, 1), stop: func() {},
+			}
+			if p.tier.Wait > 0 {
+				p.seen = seen.NewWindow(twinAge, twinMax)
+			}
+			m.partitions[topicPartition{topic, id}] = p
+		}
+	}
+	// A pause outlives the assignment that it was made for.
+	cl.ResumeFetchPartitions(assigned)
+	m.joined.OK()
+}
+
+// revoked lets the partitions go: what is under way may end, its end is
+// committed, nothing is parked, and the rest is the next owner's.
+func (m *member) revoked(ctx context.Context, revoked map[string][]int32) {
+	going := m.take(revoked)
+	if len(going) == 0 {
+		return
+	}
+	deadline := time.NewTimer(m.revoke)
+	defer deadline.Stop()
+wait:
+	for i, p := range going {
+		select {
+		case <-p.drain():
+		case <-deadline.C:
+			for _, late := range going[i:] {
+				late.drain()
+			}
+			m.log.Warn("partitions revoked while attempts are still under way: they may come again elsewhere", zap.String("group", m.group))
+			break wait
+		}
+	}
+	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := m.commit(commitCtx, going); err != nil {
+		m.log.Warn("commit of revoked partitions: what they delivered since the last commit comes again", zap.String("group", m.group), zap.Error(err))
+	}
+	m.drop(going)
+}
+
+// lost forgets the partitions: somebody else may own them already, so there is
+// nothing left to commit.
+func (m *member) lost(lost map[string][]int32) { m.drop(m.take(lost)) }
+
+func (m *member) take(named map[string][]int32) []*partition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var taken []*partition
+	for topic, ids := range named {
+		for _, id := range ids {
+			if p := m.partitions[topicPartition{topic, id}]; p != nil {
+				taken = append(taken, p)
+			}
+		}
+	}
+	return taken
+}
+
+func (m *member) drop(going []*partition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range going {
+		m.release(p.kill())
+		if key := (topicPartition{p.topic, p.id}); m.partitions[key] == p {
+			delete(m.partitions, key)
+		}
+	}
+}
+
+// halt stops the handling of records and waits until nothing is handled any more.
+func (m *member) halt() {
+	for _, p := range m.all() {
+		p.drain()
+	}
+	m.runs.Wait()
+}
+
+// leave commits what is settled and leaves the group. What is still open comes
+// again to the next owner.
+func (m *member) leave(ctx context.Context) error {
+	err := m.commit(ctx, m.all())
+	m.drop(m.all())
+	if e := m.client.LeaveGroupContext(ctx); e != nil {
+		err = errors.Join(err, fmt.Errorf("leave group %s: %w", m.group, e))
+	}
+	m.client.Close()
+	return err
+}
+
+func (m *member) all() []*partition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]*partition, 0, len(m.partitions))
+	for _, p := range m.partitions {
+		all = append(all, p)
+	}
+	return all
+}
+
+// run handles the partition's records, one after the other, until it ends.
+func (m *member) run(ctx context.Context, p *partition) {
+	for {
+		h, resume := p.next(ctx)
+		if h.record == nil {
+			return
+		}
+		if resume {
+			m.client.ResumeFetchPartitions(map[string][]int32{p.topic: {p.id}})
+		}
+		m.handle(ctx, p, h)
+	}
+}
+
+// describe fills in the ids of topics that are not known yet: offset commits name
+// topics by id since Kafka 4.1.
+func (m *member) describe(ctx context.Context, topics []string) error {
+	m.mu.Lock()
+	var missing []string
+	for _, topic := range topics {
+		if _, ok := m.topicIDs[topic]; !ok {
+			missing = append(missing, topic)
+		}
+	}
+	m.mu.Unlock()
+	if len(missing) == 0 {
+		return nil
+	}
+	details, err := kadm.NewClient(m.client).ListTopics(ctx, missing...)
+	if err != nil {
+		return fmt.Errorf("look up topics of group %s: %w", m.group, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range details {
+		if d.Err != nil && !errors.Is(d.Err, kerr.UnknownTopicOrPartition) {
+			return fmt.Errorf("look up topic %s: %w", d.Topic, d.Err)
+		}
+		m.topicIDs[d.Topic] = d.ID
+	}
+	return nil
+}

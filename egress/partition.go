@@ -1,0 +1,265 @@
+package egress
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"causeway/egress/delay"
+	"causeway/egress/watermark"
+	"causeway/pkg/seen"
+	"causeway/schemas"
+)
+
+// partition is one generation of owning a Kafka partition. Once it is revoked or
+// lost it is dead for ever; see the package comment.
+type partition struct {
+	member *member
+	topic  string
+	id     int32
+	tier   delay.Tier // of a delay topic; zero for events
+
+	stop context.CancelFunc // ends run
+	wake chan struct{}      // there is something new in the backlog
+
+	mu       sync.Mutex
+	alive    bool  // may complete, may commit
+	draining bool  // nothing new begins
+	start    int64 // offsets below were settled by an earlier owner: they only fill seen
+	marks    watermark.Marks
+	saved    watermark.Mark // last acknowledged commit
+	busy     int            // attempts and writes that are under way
+	quiet    chan struct{}  // closed when draining and not busy; nil unless somebody waits
+	backlog  backlog
+	refused  error // why this partition is not served; nil when it is
+
+	seen *seen.Window // delay topics: what was already carried on; used by run alone
+}
+
+// held is a record that was received and not yet handled. A delay topic's is
+// read at once, because its due time is needed; the others are read when their
+// turn comes.
+type held struct {
+	record   *kgo.Record
+	delivery *schemas.Delivery // of a delay topic's record; nil when it is unreadable
+	err      error             // why it is unreadable
+	deadline time.Time         // when it may go on; zero: at once
+}
+
+// backlog is what the client has handed over and run has not handled. Beyond its
+// bounds the partition's fetching pauses, until half of it is gone.
+type backlog struct {
+	records []held
+	head    int
+	bytes   int64
+	paused  bool
+}
+
+// Bounds of one partition's backlog.
+const (
+	backlogRecords = 500
+	backlogBytes   = 512 << 10
+)
+
+func (b *backlog) len() int { return len(b.records) - b.head }
+
+func (b *backlog) push(h held) {
+	b.records = append(b.records, h)
+	b.bytes += recordSize(h.record)
+}
+
+func (b *backlog) pop() {
+	b.bytes -= recordSize(b.records[b.head].record)
+	b.records[b.head] = held{}
+	b.head++
+	if b.head == len(b.records) {
+		b.records, b.head = b.records[:0], 0
+	}
+}
+
+func (b *backlog) over() bool { return b.len() >= backlogRecords || b.bytes >= backlogBytes }
+
+func (b *backlog) low() bool { return b.len() <= backlogRecords/2 && b.bytes <= backlogBytes/2 }
+
+// recordSize is what a record counts against memory bounds, in bytes.
+func recordSize(r *kgo.Record) int64 {
+	size := 256 + len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		size += len(h.Key) + len(h.Value)
+	}
+	return int64(size)
+}
+
+// accept takes over records that the client returned. Pause says that fetching has
+// to, skewed that a due time was too far away to be believed.
+func (p *partition) accept(records []*kgo.Record, now time.Time) (pause, skewed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.alive || p.draining {
+		return false, false
+	}
+	for _, r := range records {
+		h := held{record: r}
+		if p.tier.Wait > 0 {
+			h.delivery, h.err = schemas.DeliveryFromRecord(r)
+		}
+		if h.delivery != nil && r.Offset >= p.start {
+			var wrong bool
+			h.deadline, wrong = delay.Deadline(h.delivery.Due, now, p.tier)
+			skewed = skewed || wrong
+		}
+		p.backlog.push(h)
+	}
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+	if p.backlog.paused || !p.backlog.over() {
+		return false, skewed
+	}
+	p.backlog.paused = true
+	return true, skewed
+}
+
+// next waits for the head of the backlog and, in a delay topic, until it is due.
+// It has no record when the partition has ended. Resume is true when fetching has
+// to go on.
+func (p *partition) next(ctx context.Context) (h held, resume bool) {
+	for {
+		if ctx.Err() != nil {
+			return held{}, false
+		}
+		p.mu.Lock()
+		h = held{}
+		if p.backlog.len() > 0 {
+			h = p.backlog.records[p.backlog.head]
+			if wait := time.Until(h.deadline); h.deadline.IsZero() || wait <= 0 {
+				p.backlog.pop()
+				resume = p.backlog.paused && p.backlog.low()
+				if resume {
+					p.backlog.paused = false
+				}
+				p.mu.Unlock()
+				return h, resume
+			}
+		}
+		p.mu.Unlock()
+		if h.record == nil {
+			select {
+			case <-ctx.Done():
+			case <-p.wake:
+			}
+			continue
+		}
+		timer := time.NewTimer(time.Until(h.deadline))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// push tracks a received record; nil when it is tracked already or the
+// partition is dead.
+func (p *partition) push(r *kgo.Record, pending int, bytes int64, now time.Time) *watermark.Entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.alive {
+		return nil
+	}
+	return p.marks.Push(watermark.Received{
+		Offset: r.Offset, Epoch: r.LeaderEpoch, Pending: pending, Bytes: bytes, Record: r.Timestamp, Seen: now,
+	})
+}
+
+// begin announces an attempt or a write for a delivery of this partition. False:
+// the partition has gone or is going, forget the delivery.
+func (p *partition) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.alive || p.draining {
+		return false
+	}
+	p.busy++
+	return true
+}
+
+// end takes back one begin.
+func (p *partition) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy--
+	p.hush()
+}
+
+func (p *partition) hush() {
+	if p.quiet != nil && p.busy == 0 {
+		close(p.quiet)
+		p.quiet = nil
+	}
+}
+
+// complete counts one settlement of the entry and gives back the bytes that it
+// set free and whether there is something new to commit. On a dead partition it
+// does nothing: another member owns the offset now.
+func (p *partition) complete(e *watermark.Entry) (freed int64, moved bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.alive {
+		return 0, false
+	}
+	freed = p.marks.Complete(e)
+	mark, ok := p.marks.Mark()
+	return freed, ok && mark.Offset > p.saved.Offset
+}
+
+// drain lets nothing new begin and gives a channel that is closed when what has
+// begun is through.
+func (p *partition) drain() <-chan struct{} {
+	p.stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.draining = true
+	p.quiet = make(chan struct{})
+	ch := p.quiet
+	p.hush()
+	return ch
+}
+
+// kill ends the generation and gives back the bytes that its open entries held.
+func (p *partition) kill() (freed int64) {
+	p.stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.alive {
+		return 0
+	}
+	p.alive, p.draining = false, true
+	p.backlog = backlog{}
+	return p.marks.OpenBytes()
+}
+
+// mark is what may be committed, when that is more than was.
+func (p *partition) mark() (watermark.Mark, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	mark, ok := p.marks.Mark()
+	return mark, ok && p.alive && p.refused == nil && mark.Offset > p.saved.Offset
+}
+
+// oldest is when the record that holds the mark was received; false when none does.
+func (p *partition) oldest() (time.Time, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.marks.Oldest()
+}
+
+// committed notes an acknowledged commit.
+func (p *partition) committed(mark watermark.Mark) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.saved = mark
+}

@@ -1,0 +1,121 @@
+package egress
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"causeway/egress/watermark"
+	"causeway/pkg/catalog"
+	"causeway/schemas"
+)
+
+// task is one delivery on its way through this process.
+type task struct {
+	delivery     schemas.Delivery
+	event        *schemas.Event
+	subscription *catalog.Subscription
+	entry        *watermark.Entry
+	partition    *partition
+	queued       time.Time // when it entered the queue
+	size         int64     // bytes, against the queue's bound
+}
+
+// fifo is a queue of tasks that reuses its memory.
+type fifo struct {
+	tasks []*task
+	head  int
+}
+
+func (f *fifo) len() int { return len(f.tasks) - f.head }
+
+func (f *fifo) push(t *task) { f.tasks = append(f.tasks, t) }
+
+func (f *fifo) peek() *task {
+	if f.len() == 0 {
+		return nil
+	}
+	return f.tasks[f.head]
+}
+
+func (f *fifo) pop() *task {
+	t := f.peek()
+	if t == nil {
+		return nil
+	}
+	f.tasks[f.head] = nil
+	f.head++
+	if f.head == len(f.tasks) {
+		f.tasks, f.head = f.tasks[:0], 0
+	} else if f.head > 256 && f.head*2 > len(f.tasks) {
+		n := copy(f.tasks, f.tasks[f.head:])
+		clear(f.tasks[n:])
+		f.tasks, f.head = f.tasks[:n], 0
+	}
+	return t
+}
+
+// queue holds the deliveries of one subscription that wait for an attempt. What
+// comes back from a delay topic goes before what is new, so that a flood of new
+// events cannot keep old ones waiting. It is guarded by the dispatcher's lock.
+type queue struct {
+	uid       uuid.UUID
+	limit     int // attempts at once
+	returned  fifo
+	fresh     fifo
+	bytes     int64
+	inFlight  int
+	runnable  bool          // stands in the dispatcher's ring
+	room      chan struct{} // closed when the queue is half empty again; nil when nobody waits
+	overdue   *time.Timer   // fires when the head has waited too long
+	overdueOn bool
+}
+
+func (q *queue) len() int { return q.returned.len() + q.fresh.len() }
+
+func (q *queue) push(t *task) {
+	if t.delivery.Hop > 0 {
+		q.returned.push(t)
+	} else {
+		q.fresh.push(t)
+	}
+	q.bytes += t.size
+}
+
+func (q *queue) pop() *task {
+	t := q.returned.pop()
+	if t == nil {
+		t = q.fresh.pop()
+	}
+	if t != nil {
+		q.bytes -= t.size
+	}
+	return t
+}
+
+// oldest is when the task that has waited longest was queued.
+func (q *queue) oldest() (time.Time, bool) {
+	a, b := q.returned.peek(), q.fresh.peek()
+	switch {
+	case a == nil && b == nil:
+		return time.Time{}, false
+	case a == nil || b != nil && b.queued.Before(a.queued):
+		return b.queued, true
+	default:
+		return a.queued, true
+	}
+}
+
+// overdueTasks takes out the tasks at the head that were queued at or before the
+// time, up to the first one that may not be parked.
+func (q *queue) overdueTasks(before time.Time, parkable func(*task) bool) []*task {
+	var out []*task
+	for _, f := range []*fifo{&q.returned, &q.fresh} {
+		for t := f.peek(); t != nil && !t.queued.After(before) && parkable(t); t = f.peek() {
+			f.pop()
+			q.bytes -= t.size
+			out = append(out, t)
+		}
+	}
+	return out
+}

@@ -1,0 +1,112 @@
+package target
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"causeway/pkg/outbound"
+)
+
+// MaxResponse is how much of a response's body is read, in bytes.
+const MaxResponse = 4 << 10
+
+// Doer sends one request; *outbound.Client does.
+type doer interface {
+	Do(*http.Request) (*http.Response, error)
+}
+
+// HTTP posts deliveries.
+type HTTP struct{ client doer }
+
+// NewHTTP posts through the client, which must be one of pkg/outbound.
+func NewHTTP(client doer) *HTTP { return &HTTP{client} }
+
+// Request is one POST. The header is sent as it is.
+type Request struct {
+	URL     string
+	Header  http.Header
+	Body    []byte
+	Timeout time.Duration // from connecting to the end of the response
+}
+
+// Send makes one attempt. It never returns later than the timeout or the end of ctx.
+func (h *HTTP) Send(ctx context.Context, r Request) Result {
+	start := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, errTimeout)
+	defer cancel()
+	res := h.post(ctx, r)
+	res.Took = time.Since(start)
+	if res.Err != nil && errors.Is(context.Cause(ctx), errTimeout) {
+		res.Err = fmt.Errorf("no answer within %s", r.Timeout)
+	}
+	return res
+}
+
+var errTimeout = errors.New("attempt timed out")
+
+func (h *HTTP) post(ctx context.Context, r Request) Result {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(r.Body))
+	if err != nil {
+		return Result{Class: Refused, Err: fmt.Errorf("make the request: %w", err)}
+	}
+	req.Header = r.Header
+	resp, err := h.client.Do(req)
+	if err != nil {
+		return Result{Class: classOf(err), Err: err}
+	}
+	defer resp.Body.Close()
+	// Only the beginning is kept. A body that ends there is read to its end, so
+	// that the connection can be used again; a longer one costs the connection.
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, MaxResponse+1))
+	if len(body) > MaxResponse {
+		body = body[:MaxResponse]
+	}
+	return Result{
+		Class:       ClassOfStatus(resp.StatusCode),
+		Status:      resp.StatusCode,
+		RetryAfter:  retryAfter(resp.Header.Get("Retry-After"), time.Now()),
+		Response:    body,
+		ContentType: resp.Header.Get("Content-Type"),
+	}
+}
+
+// classOf tells a request that never left from one that the other side failed.
+func classOf(err error) Class {
+	if errors.Is(err, outbound.ErrRefused) {
+		return Refused
+	}
+	return Failed
+}
+
+// ClassOfStatus sorts a response by its status.
+func ClassOfStatus(status int) Class {
+	switch {
+	case status >= 200 && status < 300:
+		return OK
+	case status == http.StatusGone:
+		return Gone
+	case status == http.StatusTooManyRequests, status == http.StatusBadGateway,
+		status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
+		return Throttled
+	default:
+		return Failed
+	}
+}
+
+// retryAfter reads RFC 9110's Retry-After: seconds or a date. What it cannot
+// read it takes as absent.
+func retryAfter(text string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
+}

@@ -1,0 +1,111 @@
+// Package watermark says which offset of a partition may be committed.
+//
+// It keeps a deque of the offsets that were received, in their order. Offsets
+// that never came (transaction markers, compaction) are gaps that cost nothing:
+// what is committed is one past the last received offset before the first one
+// that is still open. A dense bitset over offsets would stall on such gaps
+// (Knative eventing-kafka-broker #4451).
+package watermark
+
+import "time"
+
+// Entry is one received offset that is still open or waits behind an open one.
+// It holds no payload; the tasks do.
+type Entry struct {
+	offset  int64
+	epoch   int32
+	pending int
+	bytes   int64
+	record  time.Time
+	seen    time.Time
+}
+
+// Offset is the entry's offset.
+func (e *Entry) Offset() int64 { return e.offset }
+
+// Received describes one received record.
+type Received struct {
+	Offset  int64
+	Epoch   int32     // leader epoch, -1 when unknown
+	Pending int       // how many settlements it waits for; 0 is settled at once
+	Bytes   int64     // what it holds of the memory budget
+	Record  time.Time // record timestamp
+	Seen    time.Time // when it was received here
+}
+
+// Mark is what may be committed: everything below Offset is settled.
+type Mark struct {
+	Offset int64
+	Epoch  int32
+	Record time.Time // timestamp of the last settled record below Offset; zero when unknown
+}
+
+// Marks tracks one partition in one generation of its ownership. It is not safe
+// for concurrent use. The zero value has received nothing.
+type Marks struct {
+	entries []*Entry // from head on: received and not yet below the mark
+	head    int
+	mark    Mark
+	any     bool
+	last    int64
+	open    int64
+}
+
+// Push adds a received record. Offsets must rise: one at or below the last is
+// refused with nil, for it is already tracked.
+func (m *Marks) Push(r Received) *Entry {
+	if m.any && r.Offset <= m.last {
+		return nil
+	}
+	m.any, m.last = true, r.Offset
+	e := &Entry{offset: r.Offset, epoch: r.Epoch, pending: r.Pending, bytes: r.Bytes, record: r.Record, seen: r.Seen}
+	m.entries = append(m.entries, e)
+	m.open += r.Bytes
+	return e
+}
+
+// Complete takes one settlement off the entry and gives back the bytes that this
+// set free, 0 while it waits for more. Completing an entry more often than it has
+// settlements is a fault of the caller and does nothing.
+func (m *Marks) Complete(e *Entry) (freed int64) {
+	if e.pending > 0 {
+		e.pending--
+	}
+	if e.pending > 0 {
+		return 0
+	}
+	freed, e.bytes = e.bytes, 0
+	m.open -= freed
+	m.advance()
+	return freed
+}
+
+func (m *Marks) advance() {
+	for m.head < len(m.entries) && m.entries[m.head].pending == 0 {
+		e := m.entries[m.head]
+		m.mark = Mark{Offset: e.offset + 1, Epoch: e.epoch, Record: e.record}
+		m.entries[m.head] = nil
+		m.head++
+	}
+	if m.head > 64 && m.head*2 > len(m.entries) {
+		m.entries = append(m.entries[:0:0], m.entries[m.head:]...)
+		m.head = 0
+	}
+}
+
+// Mark is what may be committed now; false when nothing was settled yet.
+func (m *Marks) Mark() (Mark, bool) { return m.mark, m.mark.Offset > 0 }
+
+// Open is how many received offsets are not below the mark.
+func (m *Marks) Open() int { return len(m.entries) - m.head }
+
+// OpenBytes is how much of the memory budget open entries hold.
+func (m *Marks) OpenBytes() int64 { return m.open }
+
+// Oldest is when the entry that holds the mark was received; false when none does.
+func (m *Marks) Oldest() (time.Time, bool) {
+	if m.Open() == 0 {
+		return time.Time{}, false
+	}
+	return m.entries[m.head].seen, true
+}

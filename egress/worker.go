@@ -1,0 +1,252 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
+
+	"causeway/egress/delay"
+	"causeway/egress/match"
+	"causeway/egress/target"
+	"causeway/pkg/catalog"
+	"causeway/pkg/health"
+)
+
+// Egress delivers events: one member of the group of events, one of the group of
+// delay topics, one pool of attempts.
+type Egress struct {
+	o       Options
+	log     *zap.Logger
+	met     *metrics
+	kafka   *health.Handle // Kafka answered and the cluster is known
+	served  *health.Handle // every partition is served
+	indexed atomic.Pointer[indexed]
+	// disabled holds the uids of subscriptions that answered 410. It is this
+	// process's knowledge until the catalog keeps it.
+	disabled sync.Map
+	budget   *semaphore.Weighted // bytes of records that are not settled
+	dispatch *dispatcher
+	send     *target.HTTP
+	settle   *settler
+	attempts *attemptLog
+	cluster  string
+	// sending is the context of all attempts; it ends when a stop takes too long.
+	sending context.Context
+}
+
+type indexed struct {
+	snapshot *catalog.Snapshot
+	index    *match.Index
+}
+
+// New makes an Egress that does nothing before Run.
+func New(o Options) *Egress {
+	o = o.withDefaults()
+	e := &Egress{
+		o:      o,
+		log:    o.Logger,
+		kafka:  o.Health.Declare(health.Condition{Code: "egress_kafka", Title: "egress reaches Kafka", Readiness: true}),
+		served: o.Health.Declare(health.Condition{Code: "egress_partitions", Title: "egress serves all its partitions"}),
+		budget: semaphore.NewWeighted(o.OpenBytes),
+		send:   target.NewHTTP(o.Client),
+	}
+	e.served.OK()
+	e.dispatch = &dispatcher{
+		tasks: o.QueueTasks, bytes: o.QueueBytes, inFlight: o.InFlight, wait: o.QueueWait,
+		queues:  map[uuid.UUID]*queue{},
+		attempt: e.attempt,
+		park:    func(t *task) { e.park(t, parkedQueueWait) },
+		// A subscription that is alone on its partition holds nobody up by waiting.
+		parkable: func(t *task) bool { return !e.alone(t.partition, t.subscription) },
+	}
+	e.met = newMetrics(o.Registerer, e.dispatch.depth)
+	return e
+}
+
+// Run delivers until ctx ends, and then stops in order within the shutdown
+// timeout: nothing new begins, attempts end, what settles them is acknowledged,
+// marks are committed, the groups are left. Whatever the timeout cuts off comes
+// again, as after a crash.
+func (e *Egress) Run(ctx context.Context) error {
+	sending, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
+	e.sending = sending
+
+	settling, err := kgo.NewClient(e.o.Kafka.SettleProducer()...)
+	if err != nil {
+		return fmt.Errorf("make the producer of delay and DLQ records: %w", err)
+	}
+	defer settling.Close()
+	recording, err := kgo.NewClient(e.o.Kafka.AttemptProducer()...)
+	if err != nil {
+		return fmt.Errorf("make the producer of attempt records: %w", err)
+	}
+	defer recording.Close()
+	e.settle = newSettler(settling, e)
+	e.attempts = &attemptLog{client: recording, topic: e.o.Kafka.Prefix + "attempts", dropped: e.met.attemptRecordsDropped}
+	if e.cluster, err = e.findCluster(ctx, settling); err != nil {
+		return nil // ctx ended before Kafka answered: there is nothing to stop
+	}
+	e.kafka.OK()
+
+	events, err := e.join("egress", nil, e.fanOut, e.snapshot().Topics())
+	if err != nil {
+		return err
+	}
+	tiers := map[string]delay.Tier{}
+	var delays []string
+	for _, t := range delay.Tiers() {
+		tiers[t.Topic(e.o.Kafka.Prefix)] = t
+		delays = append(delays, t.Topic(e.o.Kafka.Prefix))
+	}
+	delayed, err := e.join("delay", tiers, e.comeBack, delays)
+	if err != nil {
+		events.client.Close()
+		return err
+	}
+	e.met.watch(events, delayed)
+
+	polling, stopPolling := context.WithCancel(ctx)
+	defer stopPolling()
+	committing, stopCommits := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCommits()
+	var loops, commits sync.WaitGroup
+	for _, m := range []*member{events, delayed} {
+		loops.Go(func() { m.poll(polling) })
+		commits.Go(func() { m.commits(committing) })
+	}
+	loops.Go(func() { e.watchLag(polling, settling) })
+
+	<-ctx.Done()
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.o.ShutdownTimeout)
+	defer cancel()
+	e.kafka.Fail("egress is stopping")
+	loops.Wait()
+	// Attempts are cut off a little before the deadline: flushing, committing and
+	// leaving need some of it too.
+	overrun := time.AfterFunc(e.o.ShutdownTimeout*3/5, func() { cut(errStopping) })
+	defer overrun.Stop()
+	err = within(deadline, "attempts", func() {
+		events.halt()
+		delayed.halt()
+		e.dispatch.stop()
+	})
+	err = errors.Join(err, e.settle.stop(deadline))
+	_ = recording.Flush(deadline) // what is not written is not missed: attempt records may be dropped
+	stopCommits()
+	commits.Wait()
+	for _, m := range []*member{events, delayed} {
+		err = errors.Join(err, m.leave(deadline))
+	}
+	return err
+}
+
+// within waits for f until ctx ends.
+func within(ctx context.Context, what string, f func()) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop egress: %s still under way at the shutdown timeout; they come again", what)
+	}
+}
+
+var errStopping = errors.New("egress is stopping")
+
+// findCluster asks for the cluster's id until Kafka answers.
+func (e *Egress) findCluster(ctx context.Context, client *kgo.Client) (string, error) {
+	said := ""
+	for {
+		meta, err := kadm.NewClient(client).BrokerMetadata(ctx)
+		if err == nil {
+			return meta.Cluster, nil
+		}
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		e.kafka.Fail(fmt.Sprintf("Kafka does not answer: %v", err))
+		if said != err.Error() {
+			said = err.Error()
+			e.log.Error("Kafka does not answer, trying on", zap.Error(err))
+		}
+		pause := time.NewTimer(time.Second)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+		pause.Stop()
+	}
+}
+
+// join makes a member of one of the two groups.
+func (e *Egress) join(name string, tiers map[string]delay.Tier, handle func(context.Context, *partition, held), topics []string) (*member, error) {
+	group := e.o.Kafka.Prefix + name
+	m := &member{
+		group: group, cluster: e.cluster, tiers: tiers, handle: handle, release: e.budget.Release,
+		revoke: e.o.RevokeWait, pace: e.o.CommitEvery,
+		log: e.log, met: e.met, served: e.served,
+		joined:     e.o.Health.Declare(health.Condition{Code: "egress_group_" + name, Title: "egress is in the group " + group, Readiness: true}),
+		partitions: map[topicPartition]*partition{},
+		topicIDs:   map[string]kadm.TopicID{},
+		fetched:    map[topicPartition]fetchedCommit{},
+		ready:      make(chan struct{}),
+		dirty:      make(chan struct{}, 1),
+	}
+	opts := append(e.o.Kafka.Consumer(group), m.options(e.sending, topics)...)
+	client, err := kgo.NewClient(append(opts, e.o.extra...)...)
+	if err != nil {
+		return nil, fmt.Errorf("make the consumer of group %s: %w", group, err)
+	}
+	m.client = client
+	close(m.ready)
+	return m, nil
+}
+
+// snapshot is the catalog as it is now.
+func (e *Egress) snapshot() *catalog.Snapshot { return e.current().snapshot }
+
+// current gives the catalog with its index, made when the catalog has changed.
+func (e *Egress) current() *indexed {
+	snapshot := e.o.Catalog()
+	if x := e.indexed.Load(); x != nil && x.snapshot == snapshot {
+		return x
+	}
+	x := &indexed{snapshot: snapshot, index: match.New(snapshot)}
+	e.indexed.Store(x)
+	return x
+}
+
+// live says whether deliveries of the subscription are attempted.
+func (e *Egress) live(sub *catalog.Subscription) bool {
+	_, off := e.disabled.Load(sub.UID)
+	return !off
+}
+
+// alone says whether no other live subscription reads what the partition holds:
+// then waiting for this one hurts nobody, and writes nothing.
+func (e *Egress) alone(p *partition, sub *catalog.Subscription) bool {
+	others := e.snapshot().Subscriptions
+	if p.tier.Wait == 0 {
+		others = e.current().index.Subscribed(p.topic)
+	}
+	for _, other := range others {
+		if other.UID != sub.UID && e.live(other) {
+			return false
+		}
+	}
+	return e.live(sub)
+}
