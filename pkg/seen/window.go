@@ -13,39 +13,34 @@ const sweep = 4
 // reading began one age before the record asked about: so each new owner of a partition
 // decides as the last one did.
 //
-// A Window is not safe for concurrent use.
+// It takes about 40 bytes for each fingerprint. A Window is not safe for concurrent use.
 type Window struct {
 	age     int64 // milliseconds, the resolution of record times
 	limit   int
-	marks   map[Fingerprint]mark
-	order   []Fingerprint // a ring, oldest first; one entry for each key of marks
-	head    int
+	ring    ring
+	index   index
 	evicted int64
 }
 
-// mark is what is known of one fingerprint: 16 bytes without pointers, because there are
-// a million of them and the collector need not walk them.
-type mark struct {
-	offset int64 // the smallest seen
-	packed int64 // the newest sighting in Unix milliseconds, times two; the last bit: renewed
+// entry is what is known of one fingerprint. It has no pointers, so that the collector
+// never walks a window.
+type entry struct {
+	fingerprint Fingerprint
+	offset      int64 // the smallest seen
+	packed      int64 // the newest sighting in Unix milliseconds, times two; the last bit: renewed
 }
 
-func (m mark) at() int64     { return m.packed >> 1 }
-func (m mark) renewed() bool { return m.packed&1 != 0 }
+func (e *entry) at() int64     { return e.packed >> 1 }
+func (e *entry) renewed() bool { return e.packed&1 != 0 }
 
-func newMark(offset, at int64) mark { return mark{offset, at << 1} }
-
-// renew is m sighted again: no longer as old as its place in the ring says.
-func (m mark) renew(offset, at int64) mark { return mark{offset, max(at, m.at())<<1 | 1} }
+// see notes that the fingerprint was sighted again and that the entry is therefore not as
+// old as its place in the ring says.
+func (e *entry) see(offset, at int64) { e.offset, e.packed = offset, at<<1|1 }
 
 // NewWindow returns a window that remembers for age, but never more than limit
 // fingerprints (at least one).
 func NewWindow(age time.Duration, limit int) *Window {
-	return &Window{
-		age:   age.Milliseconds(),
-		limit: max(limit, 1),
-		marks: make(map[Fingerprint]mark),
-	}
+	return &Window{age: age.Milliseconds(), limit: max(limit, 1), index: newIndex()}
 }
 
 // Earlier reports whether the log holds f at a smaller offset, not more than the
@@ -57,26 +52,27 @@ func NewWindow(age time.Duration, limit int) *Window {
 // make them, counts as earlier.
 func (w *Window) Earlier(f Fingerprint, offset int64, at time.Time) bool {
 	now := at.UnixMilli()
-	m, known := w.marks[f]
-	switch {
-	case !known:
+	place, known := w.index.find(f, &w.ring)
+	if !known {
 		w.makeRoom(now)
-		w.push(f)
-		w.marks[f] = newMark(offset, now)
+		w.add(entry{f, offset, now << 1})
 		return false
-	case now-m.at() > w.age, offset < m.offset && m.at()-now > w.age:
+	}
+	e := w.ring.at(place)
+	switch {
+	case now-e.at() > w.age, offset < e.offset && e.at()-now > w.age:
 		// Out of each other's reach, so two things. The one being read now counts:
 		// what follows it in the log is compared with it.
-		w.marks[f] = newMark(offset, now).renew(offset, now)
+		e.see(offset, now)
 		return false
-	case offset < m.offset:
+	case offset < e.offset:
 		// Reading went back: what was the first becomes a copy.
-		w.marks[f] = m.renew(offset, now)
+		e.see(offset, max(now, e.at()))
 		return false
-	case offset == m.offset:
+	case offset == e.offset:
 		return false // the same record once more is no copy of itself
 	default:
-		w.marks[f] = m.renew(m.offset, now)
+		e.see(e.offset, max(now, e.at()))
 		return true
 	}
 }
@@ -87,18 +83,16 @@ func (w *Window) Evicted() int64 { return w.evicted }
 
 // makeRoom forgets what is too old to matter, and one more if the window is still full.
 func (w *Window) makeRoom(now int64) {
-	for range min(sweep, len(w.marks)) {
-		f := w.order[w.head]
-		m := w.marks[f]
+	for range min(sweep, w.ring.count) {
+		e := *w.ring.at(w.ring.first)
 		switch {
-		case now-m.at() > w.age, m.at()-now > w.age: // or from a clock far ahead: else it would hold up all behind it
-			w.drop(f)
-		case m.renewed():
+		case now-e.at() > w.age, e.at()-now > w.age: // or from a clock far ahead: else it would hold up all behind it
+			w.dropOldest()
+		case e.renewed():
 			// Alive, but at the head only because it came early: to the back with it,
 			// or an identity repeated for ever keeps everything behind it for ever.
-			w.drop(f)
-			w.push(f)
-			w.marks[f] = newMark(m.offset, m.at())
+			w.dropOldest()
+			w.add(entry{e.fingerprint, e.offset, e.at() << 1})
 		default:
 			w.evict()
 			return
@@ -109,31 +103,21 @@ func (w *Window) makeRoom(now int64) {
 
 // evict drops the oldest if the window is full.
 func (w *Window) evict() {
-	if len(w.marks) >= w.limit {
-		w.drop(w.order[w.head])
+	if w.ring.count >= w.limit {
+		w.dropOldest()
 		w.evicted++
 	}
 }
 
-// drop removes f, which is the oldest.
-func (w *Window) drop(f Fingerprint) {
-	delete(w.marks, f)
-	w.head = (w.head + 1) % len(w.order)
+func (w *Window) dropOldest() {
+	w.index.remove(w.ring.at(w.ring.first).fingerprint, &w.ring)
+	w.ring.drop()
 }
 
-// push puts f behind the newest.
-func (w *Window) push(f Fingerprint) {
-	n := len(w.marks)
-	if n == len(w.order) {
-		w.grow()
+func (w *Window) add(e entry) {
+	if w.ring.full() {
+		w.ring.grow(w.limit)
+		w.index.rebuild(&w.ring)
 	}
-	w.order[(w.head+n)%len(w.order)] = f
-}
-
-// grow doubles the ring and lays it straight.
-func (w *Window) grow() {
-	bigger := make([]Fingerprint, min(w.limit, max(64, 2*len(w.order))))
-	n := copy(bigger, w.order[w.head:])
-	copy(bigger[n:], w.order[:w.head])
-	w.order, w.head = bigger, 0
+	w.index.insert(w.ring.push(e), &w.ring)
 }
