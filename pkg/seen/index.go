@@ -14,7 +14,7 @@ func newIndex() index { return index{seed: maphash.MakeSeed()} }
 
 // home is the slot where the search for f begins.
 func (x *index) home(f Fingerprint) int {
-	return int(maphash.Bytes(x.seed, f[:]) & uint64(len(x.slots)-1)) //nolint:gosec // masked to the table's size
+	return int(maphash.Bytes(x.seed, f[:]) & uint64(len(x.slots)-1))
 }
 
 // slot returns where f is, or the empty slot where it would be put.
@@ -39,7 +39,7 @@ func (x *index) find(f Fingerprint, r *ring) (int, bool) {
 
 // insert adds the entry in place, whose fingerprint is not in the index.
 func (x *index) insert(place int, r *ring) {
-	x.slots[x.slot(r.at(place).fingerprint, r)] = uint32(place + 1) //nolint:gosec // a ring of 2^32 entries would take 128 GiB
+	x.slots[x.slot(r.at(place).fingerprint, r)] = uint32(place + 1) // a ring of 2^32 entries would take 128 GiB
 }
 
 // remove takes f out and moves what was put further on because of it back towards home.
