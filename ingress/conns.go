@@ -1,0 +1,163 @@
+package ingress
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+)
+
+// conns bounds the connections that strangers may hold open, in all and per address.
+//
+// When all are taken, the one that has been idle longest makes room for the new one: ten
+// thousand connections on which nothing happens keep nobody out. Only while every
+// connection has a request on it is a new one closed.
+type conns struct {
+	limit, perAddress int
+	trusted           proxies // may have any number: many clients are behind each
+	refused           func(addr netip.Addr, why string)
+
+	serving sync.WaitGroup // net/http's goroutines
+
+	mu     sync.Mutex
+	open   int
+	byAddr map[netip.Addr]int
+	idle   conn // ring of those that serve nothing now, longest first; itself only the mark
+}
+
+// conn is a connection that counts.
+type conn struct {
+	net.Conn
+	set        *conns
+	addr       netip.Addr
+	gone       bool  // does not count any more; under set.mu
+	prev, next *conn // in set.idle; nil while it serves a request
+}
+
+func newConns(limit, perAddress int, trusted proxies, refused func(netip.Addr, string)) *conns {
+	set := &conns{limit: limit, perAddress: perAddress, trusted: trusted, refused: refused, byAddr: make(map[netip.Addr]int)}
+	set.idle.prev, set.idle.next = &set.idle, &set.idle
+	return set
+}
+
+// listener lets through the connections that conns admits.
+type listener struct {
+	net.Listener
+	conns *conns
+}
+
+// Accept waits for a connection there is room for.
+func (l listener) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err // as it is: net/http looks at its type
+		}
+		c, why := l.conns.admit(raw)
+		if why == "" {
+			return c, nil
+		}
+		_ = raw.Close() // nothing was written that could be lost
+		l.conns.refused(c.addr, why)
+	}
+}
+
+// admit counts a new connection, or says why there is no room for it.
+func (set *conns) admit(raw net.Conn) (c *conn, why string) {
+	c = &conn{Conn: raw, set: set, addr: hostAddr(raw.RemoteAddr().String())}
+	set.mu.Lock()
+	if set.byAddr[c.addr] >= set.perAddress && !set.trusted.trust(c.addr) {
+		set.mu.Unlock()
+		return c, "max_connections_per_address"
+	}
+	var oldest *conn
+	if set.open >= set.limit {
+		if oldest = set.idle.next; oldest == &set.idle {
+			set.mu.Unlock()
+			return c, "max_connections"
+		}
+		set.forget(oldest)
+	}
+	set.open++
+	set.byAddr[c.addr]++
+	set.rest(c)
+	set.mu.Unlock()
+	if oldest != nil {
+		// The connection beneath TLS: a goodbye to one who does not read could
+		// hold up everybody. net/http notices and ends its part.
+		_ = oldest.Conn.Close()
+	}
+	return c, ""
+}
+
+// state hears from net/http what each connection does.
+func (set *conns) state(c net.Conn, state http.ConnState) {
+	if secured, ok := c.(*tls.Conn); ok {
+		c = secured.NetConn()
+	}
+	own, ok := c.(*conn)
+	if !ok {
+		return
+	}
+	switch state {
+	case http.StateNew:
+		set.serving.Add(1) // it rests since admit: nothing has come yet
+	case http.StateActive: // all headers of a request have come
+		set.mu.Lock()
+		own.unlink()
+		set.mu.Unlock()
+	case http.StateIdle:
+		set.mu.Lock()
+		if !own.gone {
+			set.rest(own)
+		}
+		set.mu.Unlock()
+	case http.StateClosed, http.StateHijacked:
+		set.serving.Done()
+	}
+}
+
+// Close closes the connection and gives its place back.
+func (c *conn) Close() error {
+	c.set.mu.Lock()
+	c.set.forget(c)
+	c.set.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// CloseWrite lets net/http end a refused request so that the answer still arrives.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// forget gives a connection's place back, once.
+func (set *conns) forget(c *conn) {
+	if c.gone {
+		return
+	}
+	c.gone = true
+	c.unlink()
+	set.open--
+	if set.byAddr[c.addr]--; set.byAddr[c.addr] == 0 {
+		delete(set.byAddr, c.addr)
+	}
+}
+
+// rest puts a connection behind those that have been idle longer.
+func (set *conns) rest(c *conn) {
+	c.unlink()
+	last := set.idle.prev
+	c.prev, c.next = last, &set.idle
+	last.next, set.idle.prev = c, c
+}
+
+func (c *conn) unlink() {
+	if c.next != nil {
+		c.prev.next, c.next.prev = c.next, c.prev
+		c.prev, c.next = nil, nil
+	}
+}

@@ -1,0 +1,110 @@
+package ingress
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// Run serves ln until ctx ends and then stops in a way that no provider notices: not
+// ready at once, but still accepting for the drain delay, until the load balancers have
+// seen it; then no new connections; then every request to its end, and every record to
+// its acknowledgement. It returns when all of its goroutines are gone. The client is
+// left open.
+func (s *Server) Run(ctx context.Context, ln net.Listener) error {
+	set := newConns(s.options.MaxConns, s.options.MaxConnsPerAddress, s.proxies, s.logConnection)
+	server := s.server(set)
+	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer unwatch()
+	wg.Go(func() { s.kafka.run(watching) })
+	served := make(chan error, 1)
+	wg.Go(func() { served <- server.Serve(s.listener(ln, set)) })
+	s.serving.OK()
+	s.options.Logger.Info("ingress listening", zap.Stringer("address", ln.Addr()), zap.Bool("tls", s.options.TLS != nil))
+
+	var broken error
+	select {
+	case <-ctx.Done():
+	case err := <-served:
+		broken = fmt.Errorf("accept webhooks on %s: %w", ln.Addr(), err)
+	}
+	s.draining.Store(true)
+	s.serving.Fail("stopping")
+	s.options.Logger.Info("ingress stopping", zap.Duration("drain_delay", s.options.DrainDelay))
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.ShutdownTimeout)
+	defer cancel()
+	if broken == nil {
+		sleep(stopping, s.options.DrainDelay)
+	}
+	return errors.Join(broken, s.stop(stopping, server, set))
+}
+
+// stop ends the listener, the requests and the records, in this order: a record flushed
+// before the last request has ended may not have been the last.
+func (s *Server) stop(ctx context.Context, server *http.Server, set *conns) error {
+	var errs []error
+	if err := server.Shutdown(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("finish requests: %w", err), server.Close())
+	}
+	set.serving.Wait()
+	if err := s.options.Client.Flush(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("flush records: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// server bounds what one connection can hold up.
+func (s *Server) server(set *conns) *http.Server {
+	server := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: s.options.HeaderTimeout,
+		ReadTimeout:       s.options.ReadTimeout,
+		// From the end of the headers: the body, the wait, and time to take the answer.
+		WriteTimeout:   s.options.ReadTimeout + s.options.ReplyTimeout + s.options.HeaderTimeout,
+		IdleTimeout:    s.options.IdleTimeout,
+		MaxHeaderBytes: s.options.MaxHeaderBytes,
+		ConnState:      set.state,
+	}
+	// What strangers do to the protocol is not worth more than this.
+	if std, err := zap.NewStdLogAt(s.log, zapcore.DebugLevel); err == nil {
+		server.ErrorLog = std
+	}
+	return server
+}
+
+// listener counts connections, and speaks TLS where asked to. Only HTTP/1.1: no provider
+// needs more, and a connection is a request then, which is what the limits count.
+func (s *Server) listener(ln net.Listener, set *conns) net.Listener {
+	counted := listener{ln, set}
+	if s.options.TLS == nil {
+		return counted
+	}
+	config := s.options.TLS.Clone()
+	config.NextProtos = []string{"http/1.1"}
+	return tls.NewListener(counted, config)
+}
+
+func (s *Server) logConnection(addr netip.Addr, why string) {
+	s.log.Warn("connection refused: "+why, zap.Stringer("peer", addr))
+}
+
+// sleep waits, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,237 @@
+package ingress
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"causeway/ingress/dedup"
+	"causeway/pkg/health"
+	"causeway/pkg/signature"
+)
+
+// Server is the HTTP edge.
+type Server struct {
+	options    Options
+	proxies    proxies
+	log        *zap.Logger
+	metrics    *metrics
+	start      time.Time // rates count from here, by the monotonic clock
+	refusals   []refusal
+	serving    *health.Handle
+	kafka      *kafkaHealth
+	perAddress *addressLimit
+	bodies     budget // all bodies in memory
+	topicShare int64  // bytes in flight to one topic
+	draining   atomic.Bool
+
+	table      atomic.Pointer[table]
+	rebuilding sync.Mutex
+}
+
+// New makes a server. It starts nothing and does no I/O.
+func New(o Options) *Server {
+	o = o.withDefaults()
+	s := &Server{
+		options:    o,
+		proxies:    o.TrustedProxies,
+		log:        sampled(o.Logger),
+		metrics:    newMetrics(o.Registerer, o.Dedup),
+		start:      time.Now(),
+		refusals:   refusals(),
+		perAddress: newAddressLimit(o.AddressRate, o.AddressBurst),
+		bodies:     budget{limit: o.MaxBodyBytes},
+		topicShare: topicShare(o.Client),
+		serving: o.Health.Declare(health.Condition{
+			Code: "ingress_serving", Title: "Ingress accepts webhooks", Readiness: true,
+		}),
+	}
+	s.kafka = &kafkaHealth{client: o.Client, start: s.start, handle: o.Health.Declare(health.Condition{
+		Code: "ingress_kafka", Title: "Kafka stores webhooks", Readiness: true,
+	})}
+	s.table.Store(&table{})
+	return s
+}
+
+// Handler serves webhooks without Run's limits on connections and time: for tests.
+func (s *Server) Handler() http.Handler {
+	// As it came: redirecting a POST to a cleaned path would lose it.
+	router := mux.NewRouter().SkipClean(true)
+	router.HandleFunc("/webhooks/{source}", s.serve)
+	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, r, &visit{started: time.Now()}, errNoRoute)
+	})
+	return router
+}
+
+// visit is what is known of one request so far: the fields of its log line.
+type visit struct {
+	started      time.Time
+	name         string  // of the source, as the URL has it
+	source       *source // nil: unknown
+	client, peer netip.Addr
+	bodyRead     bool
+	size         int
+	id           string
+	retryAfter   time.Duration // where the limit itself knows
+}
+
+// answer is what a request that was not refused gets.
+type answer struct {
+	outcome     string
+	status      int
+	contentType string
+	body        []byte
+}
+
+// receive takes one webhook from its headers to the acknowledged record. The order is
+// the contract: what is cheap comes before what is dear, and nothing that a stranger
+// sends can use up what belongs to the source, because its rate counts only what was
+// verified.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (answer, error) {
+	src := s.source(v.name)
+	if src == nil {
+		return answer{}, errUnknownSource
+	}
+	v.source = src
+	if v.client, v.peer = s.proxies.client(r); len(src.AllowCIDRs) > 0 && !containsAddr(src.AllowCIDRs, v.client) {
+		return answer{}, errAddress
+	}
+	if !slices.Contains(src.methods, r.Method) {
+		return answer{}, errMethod
+	}
+	if !s.perAddress.take(v.limited(), s.now()) {
+		return answer{}, errAddressRate
+	}
+	gzipped, err := checkContent(r, src)
+	if err != nil {
+		return answer{}, err
+	}
+
+	held := holding{from: &s.bodies}
+	defer held.release()
+	body, err := s.readBody(w, r, src.maxBody, &held)
+	if err != nil {
+		return answer{}, err
+	}
+	v.bodyRead, v.size = true, len(body)
+	s.metrics.bodies.Observe(float64(len(body)))
+
+	m := &signature.Message{Method: r.Method, URL: s.options.PublicURL + target(r), Header: r.Header, Body: body}
+	now := time.Now()
+	if err := src.verify(m, now); err != nil {
+		return answer{}, err
+	}
+	wait, ok := src.rate.take(s.now())
+	if !ok {
+		v.retryAfter = wait
+		return answer{}, errSourceRate
+	}
+	inside := m
+	if gzipped {
+		if inside, err = decompressed(m, src.maxBody, &held); err != nil {
+			return answer{}, err
+		}
+	}
+	if reply, ok := src.Provider.Handshake(inside); ok {
+		return answer{outcomeHandshake, reply.Status, reply.ContentType, reply.Body}, nil
+	}
+	if r.Method != http.MethodPost {
+		return answer{}, errMethod // a handshake's method without the handshake
+	}
+	// The body's schema belongs here (422, or 200 and the quarantine topic): after
+	// the rate, for it is dear, and before the claim, for it may not be stored.
+
+	e := src.newEvent(m, inside, now)
+	e.RemoteAddress = v.remote()
+	v.id = e.ID
+	record, err := e.record(src)
+	if err != nil {
+		return answer{}, fmt.Errorf("%w: %w", errInternal, err)
+	}
+	claim, first := s.claim(e)
+	if first {
+		s.produce(src, record, claim)
+	}
+	if err := s.wait(r.Context(), claim, src.replyTimeout); err != nil {
+		return answer{}, err
+	}
+	return src.accepted(e.ID, first), nil
+}
+
+// claim says whether the event is the first of its copies, and gives what tells its fate.
+func (s *Server) claim(e *event) (claim *dedup.Claim, first bool) {
+	if e.alone {
+		return dedup.Alone(), true
+	}
+	return s.options.Dedup.Claim(e.identity)
+}
+
+// verify says whether the source's provider sent m.
+func (src *source) verify(m *signature.Message, now time.Time) error {
+	keys, err := src.Keys()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errSecret, err)
+	}
+	if err := src.Provider.Verify(m, keys, now); err != nil {
+		return fmt.Errorf("%w: %w", errSignature, err)
+	}
+	return nil
+}
+
+// decompressed is m with its body as the provider meant it.
+func decompressed(m *signature.Message, limit int64, held *holding) (*signature.Message, error) {
+	body, err := inflate(m.Body, limit, held)
+	if err != nil {
+		return nil, err
+	}
+	inside := *m
+	inside.Body = body
+	return &inside, nil
+}
+
+// target is the path and query as they were sent.
+func target(r *http.Request) string {
+	if len(r.RequestURI) > 0 && r.RequestURI[0] == '/' {
+		return r.RequestURI
+	}
+	return r.URL.RequestURI() // sent with scheme and host, as to a proxy
+}
+
+// now is nanoseconds after the server's start.
+func (s *Server) now() int64 { return int64(time.Since(s.start)) }
+
+// topicShare is how many bytes may be on their way to one topic: a quarter of what the
+// client buffers, so that one topic whose leader is gone leaves room for the others.
+func topicShare(client *kgo.Client) int64 {
+	const fallback = 64 << 20
+	if buffered, ok := client.OptValue(kgo.MaxBufferedBytes).(int64); ok && buffered > 0 {
+		return buffered / 4
+	}
+	return fallback
+}
+
+// limited is the address whose rate counts: that of the proxy where the client's is
+// unclear.
+func (v *visit) limited() netip.Addr {
+	if v.client.IsValid() {
+		return v.client
+	}
+	return v.peer
+}
+
+// remote is the client's address as text, empty where it is unclear.
+func (v *visit) remote() string {
+	if !v.client.IsValid() {
+		return ""
+	}
+	return v.client.String()
+}

@@ -1,0 +1,144 @@
+package ingress
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"causeway/pkg/catalog"
+	"causeway/pkg/provider"
+)
+
+// source is a catalog source with everything at hand that receive would otherwise work
+// out for each request.
+type source struct {
+	*catalog.Source
+	maxBody      int64
+	methods      []string
+	allow        string // the same as a header's value
+	verifiedBy   string
+	headers      []headerName
+	reply        *provider.Reply // the provider's own answer; nil: ours
+	replyTimeout time.Duration
+	rate         *sourceRate
+	inFlight     *budget // of the topic, which sources may share
+	metrics      sourceMetrics
+
+	cluster, topicName, name []byte // parts of an event's identity
+}
+
+type headerName struct{ lower, canonical string }
+
+// sourceRate outlives changes of the source's other settings: changing one does not
+// hand out a new second's worth.
+type sourceRate struct {
+	bucket
+	cost, credit atomic.Int64 // nanoseconds; cost 0: no limit
+}
+
+func (r *sourceRate) set(perSecond float64) {
+	if perSecond <= 0 {
+		r.cost.Store(0)
+		return
+	}
+	cost, credit := costOf(perSecond)
+	r.credit.Store(credit)
+	r.cost.Store(cost)
+}
+
+// take counts one accepted webhook at now, in nanoseconds after the server's start.
+func (r *sourceRate) take(now int64) (wait time.Duration, ok bool) {
+	cost := r.cost.Load()
+	if cost == 0 {
+		return 0, true
+	}
+	return r.bucket.take(now, cost, r.credit.Load())
+}
+
+// table is the sources of one snapshot by name.
+type table struct {
+	snapshot *catalog.Snapshot
+	sources  map[string]*source
+	rates    map[uuid.UUID]*sourceRate
+	topics   map[string]*budget
+}
+
+// source finds the source of that name in the catalog as it is now; nil: there is none.
+func (s *Server) source(name string) *source {
+	snapshot := s.options.Catalog()
+	t := s.table.Load()
+	if t.snapshot != snapshot {
+		t = s.rebuild(snapshot)
+	}
+	return t.sources[name]
+}
+
+// rebuild makes the table of a new snapshot. What was counted goes on being counted.
+func (s *Server) rebuild(snapshot *catalog.Snapshot) *table {
+	s.rebuilding.Lock()
+	defer s.rebuilding.Unlock()
+	old := s.table.Load()
+	if old.snapshot == snapshot {
+		return old // another request was first
+	}
+	t := &table{
+		snapshot: snapshot,
+		sources:  make(map[string]*source, len(snapshot.Sources)),
+		rates:    make(map[uuid.UUID]*sourceRate, len(snapshot.Sources)),
+		topics:   make(map[string]*budget),
+	}
+	for _, spec := range snapshot.Sources {
+		rate := old.rates[spec.UID]
+		if rate == nil {
+			rate = &sourceRate{}
+		}
+		rate.set(spec.Rate)
+		topic := t.topics[spec.Topic]
+		if topic == nil {
+			topic = old.topics[spec.Topic]
+		}
+		if topic == nil {
+			topic = &budget{limit: s.topicShare}
+		}
+		t.rates[spec.UID], t.topics[spec.Topic] = rate, topic
+		t.sources[spec.Name] = s.newSource(spec, rate, topic)
+	}
+	for name := range old.sources {
+		if t.sources[name] == nil {
+			s.metrics.forget(name)
+		}
+	}
+	s.table.Store(t)
+	return t
+}
+
+func (s *Server) newSource(spec *catalog.Source, rate *sourceRate, topic *budget) *source {
+	src := &source{
+		Source: spec,
+		// One body is never larger than all together.
+		maxBody:      min(spec.MaxBody, s.options.MaxBodyBytes-1),
+		methods:      spec.Provider.Methods(),
+		verifiedBy:   spec.Provider.VerifiedBy(),
+		replyTimeout: s.options.ReplyTimeout,
+		rate:         rate,
+		inFlight:     topic,
+		metrics:      s.metrics.source(spec.Name),
+		cluster:      []byte(s.options.Cluster),
+		topicName:    []byte(spec.Topic),
+		name:         []byte(spec.Name),
+	}
+	src.allow = strings.Join(src.methods, ", ")
+	for _, name := range spec.Headers {
+		src.headers = append(src.headers, headerName{name, http.CanonicalHeaderKey(name)})
+	}
+	if reply, ok := spec.Provider.Reply(); ok {
+		src.reply = &reply
+	}
+	if limit := spec.Provider.ReplyTimeout(); limit > 0 {
+		src.replyTimeout = min(src.replyTimeout, limit)
+	}
+	return src
+}
