@@ -17,16 +17,18 @@ const redacted = "[redacted]"
 // Secrets can be compared with ==, which asks whether both came from the same
 // New; Equal compares what they hold.
 type Secret struct {
-	// A struct around a pointer: a plain []byte in an unexported field of
-	// somebody else's struct is printed by %+v all the same, because fmt calls
-	// no methods on unexported fields. Of a pointer it prints the address.
-	value *[]byte
+	// fmt calls no methods on the unexported fields of somebody else's struct:
+	// a plain []byte there is printed by %+v all the same. Of a pointer %+v
+	// prints the address, but %s, which does not fit one, what it points to.
+	// Behind two pointers it never looks.
+	value **[]byte
 }
 
 // New copies value into a Secret.
 func New(value []byte) Secret {
 	v := bytes.Clone(value)
-	return Secret{value: &v}
+	p := &v
+	return Secret{value: &p}
 }
 
 // Reveal gives a copy of what the Secret holds.
@@ -44,7 +46,7 @@ func (s Secret) bytes() []byte {
 	if s.value == nil {
 		return nil
 	}
-	return *s.value
+	return **s.value
 }
 
 // String gives "[redacted]".

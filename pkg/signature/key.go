@@ -22,7 +22,21 @@ import (
 const minKey = 16
 
 // Key is a secret decoded for use with one scheme. It cannot be printed.
-type Key struct{ k *key }
+type Key struct {
+	// Two pointers, for fmt's sake: it calls no method on somebody's unexported
+	// field, and for a verb that does not fit (%s) it shows what one points to.
+	k **key
+}
+
+func newKey(k *key) Key { return Key{k: &k} }
+
+// get gives the key, nil of the zero Key.
+func (k Key) get() *key {
+	if k.k == nil {
+		return nil
+	}
+	return *k.k
+}
 
 type key struct {
 	method  method
@@ -34,7 +48,10 @@ type key struct {
 }
 
 // CanSign reports whether Sign can use the key; a public one can only verify.
-func (k Key) CanSign() bool { return k.k != nil && (k.k.method != ed25519Method || k.k.private != nil) }
+func (k Key) CanSign() bool {
+	own := k.get()
+	return own != nil && (own.method != ed25519Method || own.private != nil)
+}
 
 // Format gives "[redacted]" for every verb.
 func (Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]") }
@@ -65,7 +82,7 @@ func (c *Compiled) Key(s secret.Secret, allowWeak bool) (Key, error) {
 	}
 	k := &key{method: a.method}
 	k.macs.New = func() any { return hmac.New(a.method.digest(), value) }
-	return Key{k}, nil
+	return newKey(k), nil
 }
 
 // NewSecret makes a random secret of 32 bytes, written as the scheme wants it.
@@ -156,7 +173,7 @@ func ed25519Key(text string) (Key, error) {
 		if !bytes.Equal(private, value) {
 			return Key{}, errors.New("the two halves of the whsk_ key do not belong together")
 		}
-		return Key{&key{method: ed25519Method, private: private, public: private.Public().(ed25519.PublicKey)}}, nil
+		return newKey(&key{method: ed25519Method, private: private, public: ed25519.PublicKey(private[ed25519.SeedSize:])}), nil
 	case strings.HasPrefix(text, publicPrefix):
 		value, err := decodeBase64(text[len(publicPrefix):])
 		if err != nil {
@@ -165,7 +182,7 @@ func ed25519Key(text string) (Key, error) {
 		if len(value) != ed25519.PublicKeySize {
 			return Key{}, fmt.Errorf("a whpk_ key has %d bytes; this has %d", ed25519.PublicKeySize, len(value))
 		}
-		return Key{&key{method: ed25519Method, public: value}}, nil
+		return newKey(&key{method: ed25519Method, public: value}), nil
 	default:
 		return Key{}, errors.New("the secret is neither a whsk_ nor a whpk_ key")
 	}
@@ -178,7 +195,7 @@ func credentialKey(text string, allowWeak bool) (Key, error) {
 	if strings.TrimSpace(text) != text || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return Key{}, errors.New("the secret has a control character, or space around it, which no header can carry")
 	}
-	return Key{&key{method: credential, text: text, sum: sha256.Sum256([]byte(text))}}, nil
+	return newKey(&key{method: credential, text: text, sum: sha256.Sum256([]byte(text))}), nil
 }
 
 // mac writes the HMAC of the three parts over sum.

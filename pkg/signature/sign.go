@@ -38,11 +38,10 @@ func (c *Compiled) Sign(m *Message, keys []Key, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("sign: %w", err)
 	}
-	text, err := c.appendSignatures(nil, keys, s, head, m.Body, tail)
-	if err != nil {
+	if s.out, err = c.appendSignatures(s.out[:0], keys, s, head, m.Body, tail); err != nil {
 		return err
 	}
-	values[1] = string(text)
+	values[1] = string(s.out)
 	m.Header[c.header] = values[1:]
 	return nil
 }
@@ -70,13 +69,13 @@ func (c *Compiled) appendSignatures(out []byte, keys []Key, s *scratch, head, bo
 			out = c.appendName(out, a.version)
 		}
 		if a.method == ed25519Method {
-			out = a.appendText(out, ed25519.Sign(key.k.private, s.join(head, body, tail)))
+			out = a.appendText(out, ed25519.Sign(key.get().private, s.join(head, body, tail)))
 		} else {
-			out = a.appendText(out, key.k.mac(s.sum[:], head, body, tail))
+			out = a.appendText(out, key.get().mac(s.sum[:], head, body, tail))
 		}
 	}
 	if !found {
-		return nil, errNoKey
+		return out, errNoKey
 	}
 	return out, nil
 }
@@ -94,7 +93,7 @@ func (c *Compiled) algorithmOf(key Key) *algorithm {
 		return nil
 	}
 	for i := range c.algorithms {
-		if c.algorithms[i].method == key.k.method {
+		if c.algorithms[i].method == key.get().method {
 			return &c.algorithms[i]
 		}
 	}
@@ -103,12 +102,13 @@ func (c *Compiled) algorithmOf(key Key) *algorithm {
 
 func (c *Compiled) signCredential(m *Message, keys []Key) error {
 	for _, key := range keys {
-		if key.k == nil || key.k.method != credential {
+		k := key.get()
+		if k == nil || k.method != credential {
 			continue
 		}
-		value := c.prefix + key.k.text
+		value := c.prefix + k.text
 		if c.kind == basic {
-			value = "Basic " + base64.StdEncoding.EncodeToString([]byte(c.username+":"+key.k.text))
+			value = "Basic " + base64.StdEncoding.EncodeToString([]byte(c.username+":"+k.text))
 		}
 		m.Header[c.header] = []string{value}
 		return nil

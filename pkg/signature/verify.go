@@ -18,8 +18,9 @@ const maxSignatures = 16
 
 // scratch is memory that signing and verifying would otherwise allocate each time.
 type scratch struct {
-	text   []byte // what is signed before and after the body; what goes into a header
+	text   []byte // what is signed before and after the body; the timestamp
 	whole  []byte // with the body between, where an algorithm wants it in one piece
+	out    []byte // the signature header that is being made
 	sum    [sha512.Size]byte
 	given  [sha512.Size]byte
 	params [maxParams]string
@@ -136,7 +137,7 @@ func (c *Compiled) parts(m *Message, s *scratch) (head, tail []byte, err error) 
 func (c *Compiled) anyMatches(sigs *signatures, keys []Key, s *scratch, head, body, tail []byte) bool {
 	matched := 0
 	for _, key := range keys {
-		k := key.k
+		k := key.get()
 		if k == nil {
 			continue
 		}
@@ -219,8 +220,8 @@ func matchCredential(text string, keys []Key) error {
 	sum := sha256.Sum256([]byte(text))
 	matched := 0
 	for _, key := range keys {
-		if key.k != nil && key.k.method == credential {
-			matched |= subtle.ConstantTimeCompare(sum[:], key.k.sum[:])
+		if k := key.get(); k != nil && k.method == credential {
+			matched |= subtle.ConstantTimeCompare(sum[:], k.sum[:])
 		}
 	}
 	if matched != 1 {
