@@ -72,9 +72,9 @@ func (a *Attempt) Record(topic string) (*kgo.Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write attempt of event %.64q to %s: %w", a.EventID, topic, err)
 	}
-	w := make(headerWriter, 0, 1)
+	w := newHeaderWriter(1, 1)
 	w.number(HeaderSchema, schemaVersion)
-	return &kgo.Record{Topic: topic, Key: []byte(a.EventID), Value: value, Headers: w}, nil
+	return &kgo.Record{Topic: topic, Key: []byte(a.EventID), Value: value, Headers: w.headers}, nil
 }
 
 // AttemptFromRecord reads an attempt. It shares r's memory.

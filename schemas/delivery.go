@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,8 +123,8 @@ func eventKey(key []byte, subscription uuid.UUID) []byte {
 // headers gives the event's own headers and, behind them, the delivery's state.
 // A fresh slice each time: producers' hooks may change it.
 func (d *Delivery) headers() []kgo.RecordHeader {
-	w := make(headerWriter, 0, len(d.Headers)+17)
-	w = append(w, d.Headers...)
+	w := newHeaderWriter(len(d.Headers)+17, 512)
+	w.headers = append(w.headers, d.Headers...)
 	w.number(HeaderSchema, schemaVersion) // first, see split
 	w.text(headerSubscription, d.Subscription.String())
 	w.number(headerVersion, d.Version)
@@ -140,7 +141,7 @@ func (d *Delivery) headers() []kgo.RecordHeader {
 	w.count(headerStatus, d.Status)
 	w.text(headerError, clip(d.Error, maxError))
 	w.text(headerReason, string(d.Reason))
-	return w
+	return w.headers
 }
 
 func orLive(run string) string {
@@ -161,22 +162,19 @@ func roundUp(t time.Time) time.Time {
 
 // readState fills in what the state headers hold.
 func (d *Delivery) readState(state []kgo.RecordHeader) error {
-	seen := make(map[string]bool, len(state))
+	must := [...]string{headerSubscription, headerVersion, headerOrigin, headerRun, headerAttempt, headerHop}
+	var seen [len(must)]bool
 	values := texts(state)
 	for _, h := range state {
-		value := values.next(h)
-		if seen[h.Key] {
-			return malformed("header %s comes twice", h.Key)
-		}
-		seen[h.Key] = true
-		if err := d.readHeader(h.Key, value); err != nil {
+		if err := d.readHeader(h.Key, values.next(h)); err != nil {
 			return err
 		}
-	}
-	for _, must := range []string{headerSubscription, headerVersion, headerOrigin, headerRun, headerAttempt, headerHop} {
-		if !seen[must] {
-			return malformed("header %s is missing", must)
+		if i := slices.Index(must[:], h.Key); i >= 0 {
+			seen[i] = true
 		}
+	}
+	if i := slices.Index(seen[:], false); i >= 0 {
+		return malformed("header %s is missing", must[i])
 	}
 	return nil
 }
@@ -201,7 +199,7 @@ func (d *Delivery) readHeader(name, value string) error {
 	case headerDue:
 		d.Due, err = parseTime(value)
 	case headerHops:
-		d.Hops = strings.Split(value, ",")
+		d.Hops = splitHops(value)
 	case headerWaits:
 		d.Waits, err = parseInt(value)
 	case headerFirst:
@@ -219,4 +217,11 @@ func (d *Delivery) readHeader(name, value string) error {
 		return malformed("header %s: %v", name, err)
 	}
 	return nil
+}
+
+func splitHops(value string) []string {
+	if value == "" {
+		return nil // where Split would find one tier without a name
+	}
+	return strings.Split(value, ",")
 }

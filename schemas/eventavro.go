@@ -1,9 +1,6 @@
 package schemas
 
-import (
-	_ "embed"
-	"strings"
-)
+import _ "embed" // the schema is part of the program
 
 //go:embed event.avsc
 var eventAvsc string
@@ -12,11 +9,11 @@ var eventAvsc string
 var eventSchema = pinned(&eventAvsc)
 
 func encodeEventAvro(e *Event) ([]byte, error) {
-	headers := make([]any, len(e.Headers))
+	headers := make([]any, 0, len(e.Headers))
 	size := 256 + len(e.Body)
-	for i, h := range e.Headers {
-		headers[i] = map[string]any{"name": avroText(strings.ToLower(h.Name)), "value": avroText(h.Value)}
-		size += len(h.Name) + len(h.Value)
+	for name, value := range e.kept() {
+		headers = append(headers, map[string]any{"name": avroText(name), "value": avroText(value)})
+		size += 8 + len(name) + len(value)
 	}
 	return eventSchema().encode(map[string]any{
 		"id":             avroText(e.ID),

@@ -9,16 +9,40 @@ import (
 )
 
 // headerWriter collects a record's headers and leaves out those without a value.
-type headerWriter []kgo.RecordHeader
+// The values share one buffer: a record otherwise costs a dozen allocations.
+type headerWriter struct {
+	headers []kgo.RecordHeader
+	buffer  []byte
+}
+
+func newHeaderWriter(count, size int) *headerWriter {
+	return &headerWriter{make([]kgo.RecordHeader, 0, count), make([]byte, 0, size)}
+}
+
+// add takes the header whose value was put into the buffer from start on. Should
+// the buffer have moved, what was added before keeps the old one.
+func (w *headerWriter) add(name string, start int) {
+	value := w.buffer[start:len(w.buffer):len(w.buffer)]
+	w.headers = append(w.headers, kgo.RecordHeader{Key: name, Value: value})
+}
 
 func (w *headerWriter) text(name, value string) {
 	if value != "" {
-		*w = append(*w, kgo.RecordHeader{Key: name, Value: []byte(value)})
+		w.always(name, value)
 	}
 }
 
+// always writes an empty value too.
+func (w *headerWriter) always(name, value string) {
+	start := len(w.buffer)
+	w.buffer = append(w.buffer, value...)
+	w.add(name, start)
+}
+
 func (w *headerWriter) number(name string, n int64) {
-	*w = append(*w, kgo.RecordHeader{Key: name, Value: strconv.AppendInt(nil, n, 10)})
+	start := len(w.buffer)
+	w.buffer = strconv.AppendInt(w.buffer, n, 10)
+	w.add(name, start)
 }
 
 // count writes n unless it is 0, which is what a missing count means.
@@ -29,10 +53,12 @@ func (w *headerWriter) count(name string, n int) {
 }
 
 func (w *headerWriter) time(name string, t time.Time) {
-	if writable(t) {
-		value := t.UTC().AppendFormat(make([]byte, 0, len(timeLayout)), timeLayout)
-		*w = append(*w, kgo.RecordHeader{Key: name, Value: value})
+	if !writable(t) {
+		return
 	}
+	start := len(w.buffer)
+	w.buffer = t.UTC().AppendFormat(w.buffer, timeLayout)
+	w.add(name, start)
 }
 
 // headerTexts gives header values as strings that share one allocation: reading
