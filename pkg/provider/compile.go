@@ -26,7 +26,7 @@ func (f *faults) addAll(prefix string, err error) {
 	}
 	for _, err := range joined.Unwrap() {
 		if fault, ok := errors.AsType[signature.Fault](err); ok && prefix != "" {
-			fault.Key = prefix + "." + fault.Key
+			fault.Key = prefix + "." + strings.Replace(fault.Key, "timestamp.from", "timestamp.header", 1)
 			err = fault
 		}
 		*f = append(*f, err)
