@@ -218,3 +218,21 @@ func BenchmarkFacts(b *testing.B) {
 		})
 	}
 }
+
+func TestParsePick(t *testing.T) {
+	pick, err := ParsePick("json:$.account | header:X-Account")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &signature.Message{Header: http.Header{"X-Account": {"b"}}, Body: []byte(`{"account":"a"}`)}
+	if got := pick(m); got != "a" {
+		t.Errorf("got %q", got)
+	}
+	m.Body = nil
+	if got := pick(m); got != "b" {
+		t.Errorf("without a body: %q", got)
+	}
+	if _, err := ParsePick("account"); err == nil {
+		t.Error("no error")
+	}
+}

@@ -51,6 +51,16 @@ func parseRule(text string) (rule, error) {
 	return r, nil
 }
 
+// ParsePick reads a rule, as EventRules' are, and gives the function that finds
+// its value in a request: "" where there is none.
+func ParsePick(text string) (func(*signature.Message) string, error) {
+	r, err := parseRule(text)
+	if err != nil {
+		return nil, err
+	}
+	return r.find, nil
+}
+
 func parsePlace(text string) (place, error) {
 	kind, name, _ := strings.Cut(text, ":")
 	switch {

@@ -7,7 +7,7 @@ type Settings struct {
 	HMAC   *HMAC      `json:"hmac,omitempty" doc:"for provider hmac: how requests are signed"`
 	Token  *Token     `json:"token,omitempty" doc:"for provider token: where the token is"`
 	Basic  *Basic     `json:"basic,omitempty" doc:"for provider basic: whose password the secret is"`
-	Event  EventRules `json:"event,omitempty" doc:"where an event's ID, type and time are"`
+	Event  EventRules `json:"event,omitzero" doc:"where an event's ID, type and time are"`
 }
 
 // HMAC is a signature over the request with a shared key.

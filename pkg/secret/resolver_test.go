@@ -140,11 +140,11 @@ func TestAChangedFileIsReadAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		write(t, path, "two")
-		time.Sleep(checkEvery - 1)
+		time.Sleep(checkEvery - time.Nanosecond)
 		if got, _ := r.Resolve(ref); got != first {
 			t.Error("read again too soon")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		second, _ := r.Resolve(ref)
 		if string(second.Reveal()) != "two" {
 			t.Errorf("after %s: %q", checkEvery, second.Reveal())

@@ -45,7 +45,7 @@ func TestASecretIsNotPrinted(t *testing.T) {
 
 func noCanary(t *testing.T, how, text string) {
 	t.Helper()
-	decimal := strings.Trim(fmt.Sprint([]byte(canary)), "[]")
+	decimal := strings.Trim(fmt.Sprintf("%d", []byte(canary)), "[]")
 	for _, form := range []string{canary, fmt.Sprintf("%x", canary), fmt.Sprintf("%X", canary), decimal} {
 		if strings.Contains(text, form) {
 			t.Errorf("%s shows it: %s", how, text)
