@@ -28,7 +28,7 @@ type dialer struct {
 func (d *dialer) dialContext(ctx context.Context, network, hostport string) (net.Conn, error) {
 	// The transport keeps dialling for the next request when this one is given up; so the
 	// limit is ours and not the request's.
-	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, errConnectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	host, port, err := splitHostPort(hostport)
 	if err != nil {
@@ -82,15 +82,15 @@ func (d *dialer) connect(ctx context.Context, network string, addrs []netip.Addr
 	return nil, explain(ctx, errors.Join(errs...))
 }
 
-// errConnectTimeout is the cause when no connection came about in time.
+// errConnectTimeout says that it was our own limit that ended the attempt to connect.
 var errConnectTimeout = errors.New("no connection in time")
 
-// explain adds that it was our own limit that ended what failed with err.
+// explain adds errConnectTimeout where it is so.
 func explain(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), errConnectTimeout) {
-		return fmt.Errorf("%w: %w", errConnectTimeout, err)
+	if deadline, _ := ctx.Deadline(); time.Now().Before(deadline) {
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: %w", errConnectTimeout, err)
 }
 
 func splitHostPort(hostport string) (string, uint16, error) {
@@ -109,5 +109,18 @@ func splitHostPort(hostport string) (string, uint16, error) {
 // name that hangs, reads 127.1 as an address, and cannot be stopped.
 func lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	r := net.Resolver{PreferGo: true}
-	return r.LookupNetIP(ctx, "ip", host)
+	addrs, err := r.LookupNetIP(ctx, "ip", host)
+	return addrs, hideServer(err)
+}
+
+// hideServer takes the DNS server out of an error: who resolves names for us is not for
+// the tenants who read it in the end.
+func hideServer(err error) error {
+	var fault *net.DNSError
+	if !errors.As(err, &fault) {
+		return err
+	}
+	inner := *fault
+	inner.Server = ""
+	return &inner
 }

@@ -23,17 +23,13 @@ type guard struct {
 }
 
 func newGuard(o Options) *guard {
-	g := &guard{
+	return &guard{
 		table:     networks(),
 		registry:  ssrf.New(ssrf.WithAnyPort(), ssrf.WithAnyNetwork()),
 		allow:     slices.Clone(o.AllowNetworks),
 		loopback:  o.AllowLoopback,
 		forbidden: o.Forbidden,
 	}
-	for i, p := range g.allow {
-		g.allow[i] = p.Masked()
-	}
-	return g
 }
 
 // checkAll refuses host if any of its addresses is refused. To skip the bad ones would be
@@ -56,7 +52,7 @@ func (g *guard) check(ap netip.AddrPort) error {
 	if a.Zone() != "" {
 		return errors.New("link-local address (it has a zone); no setting allows it")
 	}
-	if g.forbidden != nil && g.forbidden(netip.AddrPortFrom(a.Unmap(), ap.Port())) {
+	if g.forbidden != nil && g.forbidden(ap) {
 		return errors.New("one of causeway's own listeners or brokers; no setting allows it")
 	}
 	n, found := g.find(a)

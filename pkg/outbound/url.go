@@ -71,13 +71,21 @@ func checkHost(host string) error {
 			return fmt.Errorf("host %q: %q cannot be in a host name; write other alphabets as xn--", host, rune(c))
 		}
 	}
-	// 127.1, 2130706433 and 0x7f000001 are addresses to some resolvers and names to others.
-	last := host[strings.LastIndexByte(strings.TrimSuffix(host, "."), '.')+1:]
-	last = strings.ToLower(strings.TrimSuffix(last, "."))
-	if _, err := strconv.ParseUint(strings.TrimPrefix(last, "0x"), 16, 64); err == nil && last[0] >= '0' && last[0] <= '9' {
-		return fmt.Errorf("host %q: neither a name nor an address in the usual form (1.2.3.4)", host)
+	if numeric(host) {
+		return fmt.Errorf("host %q: neither a name nor an address in the usual form (192.0.2.1)", host)
 	}
 	return nil
+}
+
+// numeric tells hosts like 127.1, 2130706433 and 0x7f.1: addresses to some resolvers,
+// names to others.
+func numeric(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if hex, ok := strings.CutPrefix(last, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return strings.Trim(last, "0123456789") == ""
 }
 
 func checkPort(u *url.URL) error {
