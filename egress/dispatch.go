@@ -203,6 +203,14 @@ func (d *dispatcher) stop() {
 	d.owned.Wait()
 }
 
+// thirsty says whether the subscription's queue is running low.
+func (d *dispatcher) thirsty(uid uuid.UUID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	q := d.queues[uid]
+	return q == nil || q.len() < d.tasks/4 && q.bytes < d.bytes/4
+}
+
 // depth is how many tasks are queued and how many attempts run.
 func (d *dispatcher) depth() (queued, running int) {
 	d.mu.Lock()

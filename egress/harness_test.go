@@ -43,10 +43,12 @@ type bed struct {
 	health *health.Set
 	subs   []*catalog.Subscription
 	tune   func(*Options)
+
+	running []func() error // stops of every egress, for tests that end early
 }
 
 // inBubble runs the test in a bubble with one subscription per path.
-func inBubble(t *testing.T, answer func(arrival) int, paths []string, test func(*bed)) {
+func inBubble(t *testing.T, answer func(arrival) int, paths []string, test func(*testing.T, *bed)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bed{t: t, bubble: kafkatest.NewBubble(t), tune: func(*Options) {}}
@@ -64,7 +66,12 @@ func inBubble(t *testing.T, answer func(arrival) int, paths []string, test func(
 		if _, err := kafka.Ensure(t.Context(), client, plan); err != nil {
 			t.Fatal(err)
 		}
-		test(b)
+		defer func() {
+			for _, stop := range b.running {
+				_ = stop()
+			}
+		}()
+		test(t, b)
 	})
 }
 
@@ -86,6 +93,10 @@ func subscription(t *testing.T, path string) *catalog.Subscription {
 	}
 }
 
+// forDays lets brokers keep empty fetches for long, so that idle days cost no wall
+// time. Records of partitions that were just assigned can be late by that.
+func forDays(o *Options) { o.extra = append(o.extra, kgo.FetchMaxWait(time.Minute)) }
+
 // start runs an egress until the returned function stops it and gives its error.
 func (b *bed) start() (stop func() error) {
 	snapshot := catalog.NewSnapshot(0, []*catalog.Source{{Name: "shop", Topic: testTopic}}, b.subs)
@@ -104,17 +115,20 @@ func (b *bed) start() (stop func() error) {
 		Registerer: b.reg, Health: b.health, Version: "test", LagEvery: time.Hour,
 		Logger: zaptest.NewLogger(b.t, zaptest.Level(zap.ErrorLevel)),
 	}
+	o.Kafka.Logger = o.Logger
 	b.tune(&o)
 	ctx, cancel := context.WithCancel(b.t.Context())
 	done := make(chan error, 1)
 	e := New(o)
 	go func() { done <- e.Run(ctx) }()
-	return func() error {
+	stop = sync.OnceValue(func() error {
 		cancel()
 		err := <-done
 		o.Client.CloseIdle()
 		return err
-	}
+	})
+	b.running = append(b.running, stop)
+	return stop
 }
 
 // publish writes events and returns when Kafka has them.

@@ -13,7 +13,6 @@ import (
 	"causeway/egress/delay"
 	"causeway/egress/match"
 	"causeway/egress/watermark"
-	"causeway/pkg/catalog"
 	"causeway/pkg/seen"
 	"causeway/schemas"
 )
@@ -146,8 +145,13 @@ func (e *Egress) complete(p *partition, entry *watermark.Entry) {
 	}
 }
 
-// enqueue queues the task. When the queue is full the partition waits if that
-// holds nobody else up; otherwise the task is parked.
+// crowdLook is how often a partition that waits for one queue looks whether that
+// lets another one run low.
+const crowdLook = 5 * time.Millisecond
+
+// enqueue queues the task. When the queue is full the partition waits as long as
+// that holds nobody else up: nobody else is live on it, or all who are have plenty
+// of work waiting. Otherwise the task is parked.
 func (e *Egress) enqueue(ctx context.Context, t *task) {
 	for ctx.Err() == nil {
 		if !e.live(t.subscription) {
@@ -157,23 +161,17 @@ func (e *Egress) enqueue(ctx context.Context, t *task) {
 		if e.dispatch.offer(t) {
 			return
 		}
-		if !e.alone(t.partition, t.subscription) {
+		if e.starves(t.partition, t.subscription) {
 			e.park(t, parkedQueueFull)
 			return
 		}
-		e.awaitRoom(ctx, t.subscription)
-	}
-}
-
-// awaitRoom waits until the queue is half empty, or for a while: whether the
-// subscription is alone may have changed meanwhile.
-func (e *Egress) awaitRoom(ctx context.Context, sub *catalog.Subscription) {
-	look := time.NewTimer(e.o.QueueWait)
-	defer look.Stop()
-	select {
-	case <-ctx.Done():
-	case <-look.C:
-	case <-e.dispatch.room(sub.UID):
+		look := time.NewTimer(crowdLook)
+		select {
+		case <-ctx.Done():
+		case <-look.C:
+		case <-e.dispatch.room(t.subscription.UID):
+		}
+		look.Stop()
 	}
 }
 

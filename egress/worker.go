@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -192,6 +193,11 @@ func (e *Egress) findCluster(ctx context.Context, client *kgo.Client) (string, e
 	}
 }
 
+// fetchWait is how long a broker may keep an empty fetch. A partition that is newly
+// assigned or resumed is in no fetch before the one under way has returned, so
+// this is also how late such a partition's first record can be.
+const fetchWait = 50 * time.Millisecond
+
 // join makes a member of one of the two groups.
 func (e *Egress) join(name string, tiers map[string]delay.Tier, handle func(context.Context, *partition, held), topics []string) (*member, error) {
 	group := e.o.Kafka.Prefix + name
@@ -207,6 +213,7 @@ func (e *Egress) join(name string, tiers map[string]delay.Tier, handle func(cont
 		dirty:      make(chan struct{}, 1),
 	}
 	opts := append(e.o.Kafka.Consumer(group), m.options(e.sending, topics)...)
+	opts = append(opts, kgo.FetchMaxWait(fetchWait))
 	client, err := kgo.NewClient(append(opts, e.o.extra...)...)
 	if err != nil {
 		return nil, fmt.Errorf("make the consumer of group %s: %w", group, err)
@@ -239,14 +246,21 @@ func (e *Egress) live(sub *catalog.Subscription) bool {
 // alone says whether no other live subscription reads what the partition holds:
 // then waiting for this one hurts nobody, and writes nothing.
 func (e *Egress) alone(p *partition, sub *catalog.Subscription) bool {
+	return e.live(sub) && !e.anyOther(p, sub, func(*catalog.Subscription) bool { return true })
+}
+
+// starves says whether another live subscription of the partition would soon have
+// nothing left to do if this one made the partition wait.
+func (e *Egress) starves(p *partition, sub *catalog.Subscription) bool {
+	return e.anyOther(p, sub, func(other *catalog.Subscription) bool { return e.dispatch.thirsty(other.UID) })
+}
+
+func (e *Egress) anyOther(p *partition, sub *catalog.Subscription, holds func(*catalog.Subscription) bool) bool {
 	others := e.snapshot().Subscriptions
 	if p.tier.Wait == 0 {
 		others = e.current().index.Subscribed(p.topic)
 	}
-	for _, other := range others {
-		if other.UID != sub.UID && e.live(other) {
-			return false
-		}
-	}
-	return e.live(sub)
+	return slices.ContainsFunc(others, func(other *catalog.Subscription) bool {
+		return other.UID != sub.UID && e.live(other) && holds(other)
+	})
 }
