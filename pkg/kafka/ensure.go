@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Ensure creates the topics of the plan that are missing and returns when all
@@ -20,16 +22,18 @@ func Ensure(ctx context.Context, cl *kgo.Client, plan []Topic) (created []string
 	for _, t := range plan {
 		names = append(names, t.Name)
 	}
-	found, err := adm.ListTopics(ctx, names...)
+	found, err := describe(ctx, cl, names)
 	if err != nil {
-		return nil, fmt.Errorf("list topics: %w", err)
+		return nil, err
 	}
 	var errs []error
 	for _, t := range plan {
-		if d, ok := found[t.Name]; ok && d.Err == nil {
+		err := kerr.ErrorForCode(found[t.Name].ErrorCode)
+		switch {
+		case err == nil, errors.Is(err, kerr.LeaderNotAvailable): // there, or being made by somebody else
 			continue
-		} else if ok && !errors.Is(d.Err, kerr.UnknownTopicOrPartition) {
-			errs = append(errs, fmt.Errorf("describe topic %s: %w", t.Name, d.Err))
+		case !errors.Is(err, kerr.UnknownTopicOrPartition):
+			errs = append(errs, fmt.Errorf("describe topic %s: %w", t.Name, err))
 			continue
 		}
 		ok, err := create(ctx, adm, t)
@@ -43,7 +47,7 @@ func Ensure(ctx context.Context, cl *kgo.Client, plan []Topic) (created []string
 	if err := errors.Join(errs...); err != nil {
 		return created, err
 	}
-	return created, await(ctx, adm, names)
+	return created, await(ctx, cl, names)
 }
 
 // create reports whether the topic is new. Somebody else creating it at the
@@ -68,34 +72,49 @@ func create(ctx context.Context, adm *kadm.Client, t Topic) (bool, error) {
 
 // await returns when every partition of the topics has a leader. A broker
 // acknowledges a creation before all others know of it.
-func await(ctx context.Context, adm *kadm.Client, names []string) error {
+func await(ctx context.Context, cl *kgo.Client, names []string) error {
 	for {
-		found, err := adm.ListTopics(ctx, names...)
+		found, err := describe(ctx, cl, names)
 		if err != nil {
-			return fmt.Errorf("list topics: %w", err)
+			return err
 		}
-		missing := ""
-		for _, name := range names {
-			if !ready(found[name]) {
-				missing = name
-			}
-		}
-		if missing == "" {
+		i := slices.IndexFunc(names, func(name string) bool { return !led(found[name]) })
+		if i < 0 {
 			return nil
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("wait for topic %s to have leaders: %w", missing, ctx.Err())
+			return fmt.Errorf("wait for topic %s to have leaders: %w", names[i], ctx.Err())
 		}
 	}
 }
 
-func ready(t kadm.TopicDetail) bool {
-	for _, p := range t.Partitions {
-		if p.Err != nil || p.Leader < 0 {
-			return false
+// led reports whether every partition has a leader.
+func led(t kmsg.MetadataResponseTopic) bool {
+	leaderless := func(p kmsg.MetadataResponseTopicPartition) bool { return p.ErrorCode != 0 || p.Leader < 0 }
+	return t.ErrorCode == 0 && len(t.Partitions) > 0 && !slices.ContainsFunc(t.Partitions, leaderless)
+}
+
+// describe asks a broker about the topics. It asks each time: kadm answers from
+// what the client knows already, and just created topics are what this is about.
+func describe(ctx context.Context, cl *kgo.Client, names []string) (map[string]kmsg.MetadataResponseTopic, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{} // nil would be all topics
+	for _, name := range names {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr(name)
+		req.Topics = append(req.Topics, t)
+	}
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		return nil, fmt.Errorf("describe topics: %w", err)
+	}
+	found := make(map[string]kmsg.MetadataResponseTopic, len(resp.Topics))
+	for _, t := range resp.Topics {
+		if t.Topic != nil {
+			found[*t.Topic] = t
 		}
 	}
-	return t.Err == nil && len(t.Partitions) > 0
+	return found, nil
 }
