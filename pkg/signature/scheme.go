@@ -21,33 +21,33 @@ type Message struct {
 // those that Message refers to as {sig.name} are parameters, and all others are
 // skipped, because they are versions that are not known or no longer trusted.
 type Scheme struct {
-	Kind   string `json:"kind" doc:"signature, token or basic"`
-	Header string `json:"header" doc:"the header that holds the signature or the token"`
-	Prefix string `json:"prefix,omitempty" doc:"literal text in front of the signature or the token, such as sha256="`
-	List   string `json:"list,omitempty" doc:"what separates the pairs, when the header is a list of them"`
-	Pair   string `json:"pair,omitempty" doc:"what separates name and value of a pair"`
+	Kind   string `json:"kind" doc:"One of signature, token, basic."`
+	Header string `json:"header" doc:"The header that holds the signature or the token."`
+	Prefix string `json:"prefix,omitempty" doc:"Literal text in front of the signature or the token, such as sha256=."`
+	List   string `json:"list,omitempty" doc:"What separates the pairs, when the header is a list of them."`
+	Pair   string `json:"pair,omitempty" doc:"What separates name and value of a pair."`
 	// Message is a list and not one text, so that nothing in it is ever parsed
 	// twice: each item is an atom in braces or literal text.
-	Message    []string    `json:"message,omitempty" doc:"what is signed: literals and the atoms {body} {method} {url} {header:NAME} {sig.NAME}"`
-	Timestamp  *Timestamp  `json:"timestamp,omitempty" doc:"where the signed time is, and how old it may be"`
-	Algorithms []Algorithm `json:"algorithms,omitempty" doc:"how the message is signed"`
-	Username   string      `json:"username,omitempty" doc:"for basic: the user whose password the secret is"`
+	Message    []string    `json:"message,omitempty" doc:"What is signed: literals and the atoms {body} {method} {url} {header:NAME} {sig.NAME}."`
+	Timestamp  *Timestamp  `json:"timestamp,omitempty" doc:"Where the signed time is, and how old it may be."`
+	Algorithms []Algorithm `json:"algorithms,omitempty" doc:"How the message is signed."`
+	Username   string      `json:"username,omitempty" doc:"For basic: the user whose password the secret is."`
 }
 
 // Timestamp says where the time of signing is. It must be part of the message:
 // an unsigned one proves nothing.
 type Timestamp struct {
-	From      string `json:"from" doc:"header:NAME or sig.NAME"`
-	Unit      string `json:"unit,omitempty" doc:"s (default), ms or rfc3339"`
-	Tolerance string `json:"tolerance,omitempty" doc:"how far it may be off in either direction, such as 5m (default)"`
+	From      string `json:"from" doc:"Where it is: header:NAME or sig.NAME."`
+	Unit      string `json:"unit,omitempty" doc:"How the time is written: s (default), ms or rfc3339."`
+	Tolerance string `json:"tolerance,omitempty" doc:"How far it may be off in either direction, such as 5m (default)."`
 }
 
 // Algorithm is one way of signing the message.
 type Algorithm struct {
-	Version  string `json:"version,omitempty" doc:"the pair's name, when the header is a list"`
-	Name     string `json:"name" doc:"hmac-sha1, hmac-sha256, hmac-sha512 or ed25519"`
-	Encoding string `json:"encoding" doc:"hex or base64"`
-	Key      string `json:"key" doc:"how the secret becomes the key: raw, hex, base64, whsec, or ed25519"`
+	Version  string `json:"version,omitempty" doc:"The pair's name, when the header is a list."`
+	Name     string `json:"name" doc:"One of hmac-sha1, hmac-sha256, hmac-sha512, ed25519."`
+	Encoding string `json:"encoding" doc:"How the signature is written: hex or base64."`
+	Key      string `json:"key" doc:"How the secret becomes the key: raw, hex, base64, whsec, or ed25519."`
 }
 
 // Standard is Standard Webhooks: v1 (HMAC, whsec_ secrets) and v1a (ed25519,
