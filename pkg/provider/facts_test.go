@@ -82,6 +82,10 @@ func TestFacts(t *testing.T) {
 			body: `{"list":[{},{"a.b":12345678901234567890}],"type":true,"at":1355517523000}`,
 			want: Facts{ID: "12345678901234567890", Type: "true", Occurred: time.Unix(1355517523, 0)},
 		},
+		"generic, a number as it was sent": {
+			provider: "hmac", settings: hmac(EventRules{ID: "json:$.ts"}), body: `{"ts":1355517523.000500}`,
+			want: Facts{ID: "1355517523.000500"},
+		},
 		"generic, from header and query": {
 			provider: "hmac", settings: hmac(EventRules{ID: "header:x-event-id", Type: "query:t", Unique: true}),
 			header: map[string]string{"X-Event-Id": "e1"}, url: "https://a.example/webhooks/x?t=a%20b",

@@ -38,6 +38,9 @@ func TestASecretIsNotPrinted(t *testing.T) {
 	if !strings.Contains(string(text), redacted) {
 		t.Errorf("yaml says nothing of a secret: %s", text)
 	}
+	if s.String() != redacted || s.GoString() != redacted {
+		t.Errorf("as text: %s, %s", s.String(), s.GoString())
+	}
 	if text, err = s.MarshalText(); err != nil || string(text) != redacted {
 		t.Errorf("text: %q, %v", text, err)
 	}

@@ -45,6 +45,7 @@ func TestKeysAreChecked(t *testing.T) {
 		"token":                         {Scheme{Kind: "token", Header: "X"}, "a token of some length", false, ""},
 		"token, short":                  {Scheme{Kind: "token", Header: "X"}, "short", false, "has 5 bytes"},
 		"token with a line end":         {Scheme{Kind: "token", Header: "X"}, "a token of some length\n", false, "no header can carry"},
+		"token with a space before it":  {Scheme{Kind: "token", Header: "X"}, " a token of some length", false, "no header can carry"},
 		"token with a line end inside":  {Scheme{Kind: "token", Header: "X"}, "a token of\r\nsome length", false, "no header can carry"},
 	} {
 		t.Run(name, func(t *testing.T) {

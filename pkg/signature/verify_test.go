@@ -277,6 +277,16 @@ func TestListsOfSignatures(t *testing.T) {
 	})
 }
 
+// A header that holds one signature has no room for a second key's.
+func TestOneSignatureIsTheFirstKeys(t *testing.T) {
+	k := kinds()["prefix and body"]
+	c := compile(t, k.scheme)
+	m := signedBy(t, c, now, k.secret, k.wrong)
+	if got, want := m.Header["Sig"], signedBy(t, c, now, k.secret).Header["Sig"]; got[0] != want[0] {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestTimestampsAreWrittenOneWay(t *testing.T) {
 	c := compile(t, kinds()["pairs"].scheme)
 	k := keys(t, c, kinds()["pairs"].secret)
