@@ -99,6 +99,9 @@ func New(o Options) *Client {
 // bounds the whole by r's context and must close the body; a body not read to its end
 // costs the connection.
 //
+// A request that cannot or must not be sent fails with ErrRefused; every other error is
+// the receiver's or the network's.
+//
 // It goes to the transport directly: what http.Client does beyond that is what must not
 // be done here, and its errors carry the URL, whose query may hold a secret.
 func (c *Client) Do(r *http.Request) (*http.Response, error) {
@@ -108,7 +111,13 @@ func (c *Client) Do(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	return c.transport.RoundTrip(r)
+	resp, err := c.transport.RoundTrip(r)
+	if err != nil && !sendable(r.Header) {
+		// The transport refuses such a header before it connects, and says so in words
+		// only. Looked for after the fact, it costs the requests that are sent nothing.
+		err = fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return resp, err
 }
 
 // CloseIdle closes the connections that are not in use.

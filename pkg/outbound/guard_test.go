@@ -165,9 +165,9 @@ func TestOwnListeners(t *testing.T) {
 		listener, target string
 		forbidden        bool
 	}{
-		"the listener itself":                       {"127.0.0.1:8701", "127.0.0.1:8701", true},
-		"another port":                              {"127.0.0.1:8701", "127.0.0.1:3000", false},
-		"another address":                           {"127.0.0.1:8701", "127.0.0.2:8701", false},
+		"the very listener, by its address":         {"127.0.0.1:8701", "127.0.0.1:8701", true},
+		"another port of the same address":          {"127.0.0.1:8701", "127.0.0.1:3000", false},
+		"the same port of another address":          {"127.0.0.1:8701", "127.0.0.2:8701", false},
 		"a listener on all addresses, by loopback":  {"0.0.0.0:8700", "127.0.0.1:8700", true},
 		"and by IPv6 loopback":                      {"[::]:8700", "[::1]:8700", true},
 		"and by loopback's other addresses":         {"[::]:8700", "127.9.9.9:8700", true},
