@@ -107,7 +107,9 @@ func (p place) source(spec SourceSpec) *Source {
 	if src.Topic == "" {
 		src.Topic = "webhooks." + spec.Name
 	}
-	p.topic(src.Topic)
+	if spec.Topic != "" || entryName.MatchString(spec.Name) { // one fault for one mistake
+		p.topic(src.Topic)
+	}
 	if src.MaxBody == 0 {
 		src.MaxBody = 1 << 20
 	}
@@ -129,7 +131,7 @@ func (p place) source(spec SourceSpec) *Source {
 	src.Tenant = p.pick(spec.Tenant, "tenant")
 	prov, err := provider.New(spec.Provider, spec.Settings)
 	for _, e := range each(err) {
-		p.fault("provider", "%v", e)
+		p.providerFault(e)
 	}
 	if prov == nil {
 		return src
@@ -138,6 +140,16 @@ func (p place) source(spec SourceSpec) *Source {
 	src.Headers = storedHeaders(prov, spec.Headers)
 	src.Keys = p.keys(spec.Secrets, p.ResolveSources, func(s secret.Secret) (signature.Key, error) { return prov.Key(s, spec.AllowWeak) })
 	return src
+}
+
+// providerFault notes a fault of the settings at its own key, or at the provider's.
+func (p place) providerFault(err error) {
+	var f signature.Fault
+	if errors.As(err, &f) && f.Key != "" {
+		p.fault(strings.NewReplacer("[", ".", "]", "").Replace(f.Key), "%s", f.Text)
+		return
+	}
+	p.fault("provider", "%v", err)
 }
 
 // storedHeaders is the allow-list of original headers without those that authenticate.
@@ -243,7 +255,13 @@ func (p place) subscription(spec SubscriptionSpec, sources []*Source) *Subscript
 		return sub
 	}
 	sub.Scheme = scheme
-	sub.Keys = p.keys(spec.Secrets, p.ResolveSubscriptions, func(s secret.Secret) (signature.Key, error) { return scheme.Key(s, spec.AllowWeak) })
+	sub.Keys = p.keys(spec.Secrets, p.ResolveSubscriptions, func(s secret.Secret) (signature.Key, error) {
+		k, err := scheme.Key(s, spec.AllowWeak)
+		if err == nil && !k.CanSign() {
+			err = errors.New("it is a public key (whpk_): signing needs the private one (whsk_)")
+		}
+		return k, err
+	})
 	return sub
 }
 

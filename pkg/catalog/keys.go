@@ -1,9 +1,9 @@
 package catalog
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"causeway/pkg/secret"
@@ -51,17 +51,9 @@ func (c *keyCache) keys(r *secret.Resolver, refs []secret.Ref, decode func(secre
 	return set.keys, nil
 }
 
-func same(a, b []secret.Secret) bool {
-	if len(a) != len(b) || len(a) == 0 {
-		return false
-	}
-	for i := range a {
-		if !bytes.Equal(a[i].Reveal(), b[i].Reveal()) {
-			return false
-		}
-	}
-	return true
-}
+// same says whether nothing was resolved anew: the resolver gives the same Secret
+// as long as its content is the same.
+func same(a, b []secret.Secret) bool { return len(a) > 0 && slices.Equal(a, b) }
 
 // key resolves and decodes one reference.
 func key(r *secret.Resolver, ref secret.Ref, decode func(secret.Secret) (signature.Key, error)) (signature.Key, error) {
