@@ -1,16 +1,18 @@
 // Package embedded is the in-process Kafka of causeway dev and of tests: kfake
-// with a data directory, and a guard in front of every way in which kfake is
-// known to lose what it has acknowledged.
+// with a data directory, and a guard before every way in which kfake is known
+// to lose what it has acknowledged.
 //
-// It is one machine and one copy. Records and commits survive kill -9; they do
-// not survive the disk. docs/embedded.md says what it is for.
+// It is one machine and one copy: records and commits survive kill -9, not the
+// disk. docs/embedded.md says what it is for and what it is not.
 //
-// Each guard has a file of its own and a test that takes the guard away and
-// shows the loss.
+// A guard is a file, with a test that takes the guard away and shows the loss:
+// lock.go (two processes on one directory), repair.go (torn logs), checkpoint.go
+// and commits.go (offsets that start over), policy.go (compaction, retention and
+// trims by others), janitor.go (trimming that keeps the end), watchdog.go (a full
+// disk), gate.go (nobody reads before all of that is checked).
 package embedded
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,153 +22,180 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"go.uber.org/zap"
 )
-
-// Options says where the broker lives and how much it may hold.
-type Options struct {
-	Dir      string // made 0700; one process at a time
-	Listen   string // loopback only; default 127.0.0.1:8703, port 0 takes a free one
-	MaxBytes int64  // default 1 GiB; more is refused at the door, see Writable
-	// Floors gives, by topic and partition, offsets that the janitor must not
-	// trim, beside the groups' commits: the starts of ranges that somebody still
-	// has to read. May be nil. While it fails, nothing is trimmed.
-	Floors func(context.Context) (map[string]map[int32]int64, error)
-	// Keep names topics that no group reads, and for how long their records are
-	// kept: kafka.Unread.
-	Keep       map[string]time.Duration
-	Logger     *zap.Logger
-	Registerer prometheus.Registerer
-	Network    *kfake.VirtualNetwork // in a test's bubble, instead of sockets
-
-	off    guards
-	statfs func(dir string) (disk, error)
-	kfake  map[string]string // broker settings of a test
-}
-
-// guards are switched off by tests that show what each of them is there for.
-type guards struct {
-	lock, torn, checkpoint, commits, policy, floor, last, disk bool
-}
-
-// DefaultListen is the embedded broker's address.
-const DefaultListen = "127.0.0.1:8703"
-
-func (o Options) withDefaults() Options {
-	o.Listen = cmp.Or(o.Listen, DefaultListen)
-	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<30)
-	o.Logger = cmp.Or(o.Logger, zap.NewNop())
-	if o.statfs == nil {
-		o.statfs = statfs
-	}
-	return o
-}
 
 // Broker is a running embedded broker.
 type Broker struct {
 	opts    Options
-	cluster *kfake.Cluster
-	client  *kgo.Client // over the gate's own connections, for the guards
+	met     *metrics
+	unlock  func() error
 	gate    *gate
-	release func() error
-	disk    *watchdog
+	cluster *kfake.Cluster
+	client  *kgo.Client // the guards' own, through the gate's side door
+	room    room
 
 	closing sync.Once
 	closed  error
 }
 
-// Start takes the directory, mends what a crash left torn, loads it, checks
-// that everything once acknowledged is there, and only then lets clients in.
+// Start takes the directory, mends what a crash tore, loads it, checks that all
+// that was once acknowledged is there, and only then lets clients in. Run must
+// be running for as long as the broker is in use.
 func Start(ctx context.Context, o Options) (_ *Broker, err error) {
 	o = o.withDefaults()
+	b := &Broker{opts: o, met: newMetrics(o.Registerer)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.release())
+		}
+	}()
 	if err := prepare(o.Dir); err != nil {
 		return nil, err
 	}
-	b := &Broker{opts: o, release: func() error { return nil }}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, b.Close())
-		}
-	}()
-	if !o.off.lock {
-		if b.release, err = lock(o.Dir); err != nil {
+	if !o.off.Lock {
+		if b.unlock, err = lock(o.Dir); err != nil {
 			return nil, err
 		}
 	}
-	if b.gate, err = listen(o.Listen, o.Network); err != nil {
+	if b.gate, err = listen(ctx, o.Listen, o.Network); err != nil {
+		return nil, err
+	}
+	if err := b.checkWhole(); err != nil {
+		return nil, err
+	}
+	if err := b.mend(); err != nil {
 		return nil, err
 	}
 	if err := b.load(); err != nil {
 		return nil, err
 	}
+	if err := b.verify(ctx); err != nil {
+		return nil, err
+	}
+	b.watch()
 	b.gate.open()
 	return b, nil
 }
 
-// load starts kfake on the directory.
-func (b *Broker) load() (err error) {
-	o := b.opts
-	b.cluster, err = kfake.NewCluster(
-		kfake.NumBrokers(1),
-		kfake.ListenFn(func(string, string) (net.Listener, error) { return b.gate, nil }),
-		kfake.ClusterID(uuid.NewString()), // of a new directory; an old one keeps its own
-		kfake.DefaultNumPartitions(1),
-		kfake.DataDir(o.Dir),
-		kfake.SyncWrites(),
-	)
-	if err != nil {
-		return fmt.Errorf("load the embedded broker's data in %s: %w", o.Dir, err)
-	}
-	b.client, err = kgo.NewClient(kgo.SeedBrokers(b.gate.Addr().String()), kgo.Dialer(b.gate.dial), kgo.ClientID("causeway-embedded"), kgo.DisableClientMetrics())
-	return err
-}
-
-// Addr is the address that clients connect to.
-func (b *Broker) Addr() string { return b.gate.Addr().String() }
-
-// Run keeps the guards that work while the broker does; it blocks until ctx ends.
-func (b *Broker) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
-}
-
-// Writable is nil while there is room, or says why the door must refuse.
-func (b *Broker) Writable() error { return nil }
-
-// Close saves what only a clean stop can save and lets the directory go.
-func (b *Broker) Close() error {
-	b.closing.Do(func() {
-		if b.client != nil {
-			b.client.Close()
-		}
-		if b.cluster != nil {
-			b.cluster.Close()
-		}
-		if b.gate != nil {
-			_ = b.gate.Close()
-		}
-		b.closed = b.release()
-	})
-	return b.closed
-}
-
-// prepare makes the directory, for its owner only.
+// prepare makes the directory and tries whether it can be written to.
 func prepare(dir string) error {
 	if dir == "" {
 		return errors.New("the embedded broker needs a data directory")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the data directory %s: %w", dir, err)
+		return fmt.Errorf("make the data directory: %w", err)
 	}
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return fmt.Errorf("keep the data directory %s to its owner: %w", dir, err)
+	// One that was made by hand may be open to others: events and commits are not.
+	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a directory needs its x bit
+		return fmt.Errorf("keep the data directory to its owner: %w", err)
 	}
-	f, err := os.CreateTemp(dir, ".writable-*")
+	f, err := os.CreateTemp(dir, "writable-*.tmp")
 	if err != nil {
 		return fmt.Errorf("the data directory %s cannot be written to: %w", dir, err)
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// load starts kfake on the directory. Each batch is synced to disk before it is
+// acknowledged.
+func (b *Broker) load() (err error) {
+	opts := []kfake.Opt{
+		kfake.NumBrokers(1),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return b.gate, nil }),
+		kfake.ClusterID(uuid.NewString()), // a new directory's; an old one keeps its own
+		kfake.DefaultNumPartitions(1),
+		kfake.DataDir(b.opts.Dir),
+		kfake.SyncWrites(),
+		kfake.WithLogger(brokerLog{b.opts.Logger}),
+		kfake.BrokerConfigs(b.settings()),
+	}
+	if b.cluster, err = kfake.NewCluster(opts...); err != nil {
+		return fmt.Errorf("load the embedded broker's data from %s: %w", b.opts.Dir, err)
+	}
+	b.enforce()
+	b.client, err = kgo.NewClient(
+		kgo.SeedBrokers(b.Addr()),
+		kgo.Dialer(b.gate.dial),
+		kgo.ClientID("causeway-embedded"),
+		kgo.DisableClientMetrics(),
+		kgo.MetadataMinAge(250*time.Millisecond),
+	)
+	if err != nil {
+		return fmt.Errorf("make the embedded broker's own client: %w", err)
+	}
+	return nil
+}
+
+// verify compares what was loaded with what must be there.
+func (b *Broker) verify(ctx context.Context) error {
+	topics, err := b.topics(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.checkCheckpoint(topics); err != nil {
+		return err
+	}
+	if err := b.checkCommits(ctx, topics); err != nil {
+		return err
+	}
+	return b.checkPolicy(ctx, topics)
+}
+
+// Addr is the address that clients connect to.
+func (b *Broker) Addr() string { return b.gate.Addr().String() }
+
+// Run does what must be done while the broker is in use: it writes checkpoints,
+// trims old records and watches the disk. It blocks until ctx ends; then Close.
+func (b *Broker) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { every(ctx, time.Second, b.watch) })
+	wg.Go(func() { every(ctx, 3*time.Second, func() { b.keepCheckpoint(ctx) }) })
+	wg.Go(func() { every(ctx, time.Minute, func() { b.trim(ctx) }) })
+	wg.Wait()
+	return nil
+}
+
+// every calls do once in a while until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func()) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			do()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Close writes a last checkpoint, saves what only a clean stop can save and
+// lets the directory go. Clients are to be closed before.
+func (b *Broker) Close() error {
+	b.closing.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		b.closed = errors.Join(b.writeCheckpoint(ctx), b.release())
+	})
+	return b.closed
+}
+
+// release ends whatever was started, the lock last.
+func (b *Broker) release() error {
+	if b.client != nil {
+		b.client.Close()
+	}
+	if b.cluster != nil {
+		b.cluster.Close()
+	}
+	var errs []error
+	if b.gate != nil {
+		errs = append(errs, b.gate.Close())
+	}
+	if b.unlock != nil {
+		errs = append(errs, b.unlock())
+	}
+	return errors.Join(errs...)
 }

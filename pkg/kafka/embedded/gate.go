@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -26,22 +27,22 @@ type gate struct {
 
 // listen takes the port. The broker knows neither passwords nor TLS, and tells
 // clients the address that it listens on, so that is loopback or nothing.
-func listen(addr string, network *kfake.VirtualNetwork) (*gate, error) {
+func listen(ctx context.Context, addr string, network *kfake.VirtualNetwork) (*gate, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("embedded broker: listen address %q: %w", addr, err)
 	}
 	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("embedded broker: %s is not a loopback address: the embedded broker knows no passwords and tells clients the address it listens on; use 127.0.0.1, or a real Kafka", addr)
+		return nil, fmt.Errorf("embedded broker: %s is not a loopback address, and this broker knows no passwords: use 127.0.0.1, or a real Kafka", addr)
 	}
 	g := &gate{conns: make(chan net.Conn), closed: make(chan struct{})}
 	if network != nil {
 		g.Listener, err = network.Listen("tcp", addr)
 	} else {
-		g.Listener, err = net.Listen("tcp", addr)
+		g.Listener, err = new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("embedded broker: %s is in use by another program (another causeway dev?): stop that one, or choose another address: %w", addr, err)
+		return nil, fmt.Errorf("embedded broker: %s is in use by another program (another causeway dev?): stop that one, or choose another port: %w", addr, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("embedded broker: listen on %s: %w", addr, err)
@@ -55,7 +56,13 @@ func (g *gate) open() {
 		for {
 			conn, err := g.Listener.Accept()
 			if err != nil {
-				return
+				// Out of file descriptors, say: that passes.
+				select {
+				case <-time.After(50 * time.Millisecond):
+					continue
+				case <-g.closed:
+					return
+				}
 			}
 			select {
 			case g.conns <- conn:
