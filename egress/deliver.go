@@ -129,7 +129,7 @@ func webhookID(id string) string {
 // wait in delay topics.
 func (e *Egress) disable(t *task) {
 	if _, already := e.disabled.LoadOrStore(t.subscription.UID, true); !already {
-		e.met.disabled.Inc()
+		e.countSubscriptions()
 		e.log.Warn("subscription disabled: its endpoint answered 410 Gone; deliveries wait until this process starts again",
 			zap.String(keySubscription, t.subscription.Name))
 	}

@@ -107,6 +107,7 @@ func TestRetryAfterIsRoundedUpToWholeTiers(t *testing.T) {
 
 func TestGoneDisablesAndLaterEventsWait(t *testing.T) {
 	inBubble(t, always(410), []string{"a"}, func(t *testing.T, b *bed) {
+		b.tune = forDays
 		stop := b.start()
 		b.publish(schemas.Event{ID: "evt-1"})
 		time.Sleep(time.Second)

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"causeway/egress/delay"
+	"causeway/pkg/cursor"
 )
 
 // watchLag keeps the gauges of what waits in Kafka up to date until ctx ends. They
@@ -29,29 +30,49 @@ func (e *Egress) watchLag(ctx context.Context, client *kgo.Client) {
 	}
 }
 
+// topicLag is what of one topic is not settled.
+type topicLag struct {
+	records int64
+	age     time.Duration // since the last settled record of the partition that is furthest behind
+}
+
 func (e *Egress) measureLag(ctx context.Context, admin *kadm.Client) error {
 	prefix := e.o.Kafka.Prefix
 	lags, err := admin.Lag(ctx, prefix+"egress", prefix+"delay")
 	if err != nil {
 		return err
 	}
-	byTopic := map[string]int64{}
+	byTopic := map[string]topicLag{}
 	lags.Each(func(l kadm.DescribedGroupLag) {
 		for topic, partitions := range l.Lag {
-			for _, p := range partitions {
-				byTopic[topic] += max(0, p.Lag)
-			}
+			byTopic[topic] = sum(partitions)
 		}
 	})
 	for _, tier := range delay.Tiers() {
 		topic := tier.Topic(prefix)
-		e.met.backlog.WithLabelValues(tier.Name).Set(float64(byTopic[topic]))
+		e.met.backlog.WithLabelValues(tier.Name).Set(float64(byTopic[topic].records))
 		delete(byTopic, topic)
 	}
 	for topic, lag := range byTopic {
-		e.met.lag.WithLabelValues(topic).Set(float64(lag))
+		e.met.lag.WithLabelValues(topic).Set(float64(lag.records))
+		e.met.lagSeconds.WithLabelValues(topic).Set(lag.age.Seconds())
 	}
 	return e.measureDLQ(ctx, admin, prefix+"dlq")
+}
+
+// sum adds a topic's partitions up. Commits carry the time of the last settled
+// record, so the age costs no reading.
+func sum(partitions map[int32]kadm.GroupMemberLag) (total topicLag) {
+	for _, p := range partitions {
+		if p.Lag <= 0 {
+			continue
+		}
+		total.records += p.Lag
+		if meta, err := cursor.Parse(p.Commit.Metadata); err == nil && !meta.Record.IsZero() {
+			total.age = max(total.age, time.Since(meta.Record))
+		}
+	}
+	return total
 }
 
 func (e *Egress) measureDLQ(ctx context.Context, admin *kadm.Client, topic string) error {
@@ -59,16 +80,22 @@ func (e *Egress) measureDLQ(ctx context.Context, admin *kadm.Client, topic strin
 	if err != nil {
 		return err
 	}
-	starts, err := admin.ListStartOffsets(ctx, topic)
+	// The first record after the beginning of time, with its timestamp.
+	oldest, err := admin.ListOffsetsAfterMilli(ctx, 0, topic)
 	if err != nil {
 		return err
 	}
 	var depth int64
+	var age time.Duration
 	ends.Each(func(end kadm.ListedOffset) {
-		if start, ok := starts.Lookup(topic, end.Partition); ok && end.Err == nil && start.Err == nil {
-			depth += end.Offset - start.Offset
+		first, ok := oldest.Lookup(topic, end.Partition)
+		if !ok || end.Err != nil || first.Err != nil || first.Offset >= end.Offset || first.Timestamp < 0 {
+			return
 		}
+		depth += end.Offset - first.Offset
+		age = max(age, time.Since(time.UnixMilli(first.Timestamp)))
 	})
 	e.met.dlqDepth.Set(float64(depth))
+	e.met.dlqAge.Set(age.Seconds())
 	return nil
 }

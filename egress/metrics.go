@@ -43,10 +43,12 @@ type metrics struct {
 	commitErrors          prometheus.Counter
 	commitSeconds         prometheus.Histogram
 	settleErrors          prometheus.Counter
-	disabled              prometheus.Gauge
+	subscriptions         *prometheus.GaugeVec // by state
 	backlog               *prometheus.GaugeVec // by tier
 	lag                   *prometheus.GaugeVec // by topic
+	lagSeconds            *prometheus.GaugeVec // by topic
 	dlqDepth              prometheus.Gauge
+	dlqAge                prometheus.Gauge
 
 	watched atomic.Pointer[[]*member]
 }
@@ -86,8 +88,10 @@ func newMetrics(reg prometheus.Registerer, depth func() (queued, running int)) *
 		settleErrors:          counter("egress_settle_errors_total", "Writes to delay and DLQ topics that failed and were made again."),
 		backlog:               gauges("delay_backlog", "Deliveries waiting in a delay tier.", "tier"),
 		lag:                   gauges("consumer_lag", "Records of a topic that are not settled.", "topic"),
-		disabled:              prometheus.NewGauge(prometheus.GaugeOpts{Name: "causeway_subscriptions_disabled", Help: "Subscriptions that answered 410 to this process."}),
+		lagSeconds:            gauges("consumer_lag_seconds", "Age of the last settled record of a topic that has unsettled ones.", "topic"),
+		subscriptions:         gauges("subscriptions", "Subscriptions by state, as this process sees them.", "state"),
 		dlqDepth:              prometheus.NewGauge(prometheus.GaugeOpts{Name: "causeway_dlq_depth", Help: "Records in the DLQ topic."}),
+		dlqAge:                prometheus.NewGauge(prometheus.GaugeOpts{Name: "causeway_dlq_oldest_age_seconds", Help: "Age of the oldest record in the DLQ topic."}),
 		parked:                map[parkedReason]prometheus.Counter{},
 		dead:                  map[schemas.Reason]prometheus.Counter{},
 	}
@@ -99,7 +103,7 @@ func newMetrics(reg prometheus.Registerer, depth func() (queued, running int)) *
 	for _, r := range schemas.Reasons() {
 		m.dead[r] = dead.WithLabelValues(string(r))
 	}
-	register(reg, m.attempts, parked, dead, m.disabled, m.dlqDepth)
+	register(reg, m.attempts, parked, dead, m.dlqDepth, m.dlqAge)
 	gauge := func(name, help string, read func() float64) {
 		register(reg, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "causeway_" + name, Help: help}, read))
 	}

@@ -234,7 +234,22 @@ func (e *Egress) current() *indexed {
 	}
 	x := &indexed{snapshot: snapshot, index: match.New(snapshot)}
 	e.indexed.Store(x)
+	e.countSubscriptions()
 	return x
+}
+
+// countSubscriptions keeps the gauge of their states.
+func (e *Egress) countSubscriptions() {
+	var live, disabled float64
+	for _, sub := range e.o.Catalog().Subscriptions {
+		if e.live(sub) {
+			live++
+		} else {
+			disabled++
+		}
+	}
+	e.met.subscriptions.WithLabelValues("live").Set(live)
+	e.met.subscriptions.WithLabelValues("disabled").Set(disabled)
 }
 
 // live says whether deliveries of the subscription are attempted.
