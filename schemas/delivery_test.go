@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -152,7 +153,7 @@ func TestHeadersThatAHookAddedBehindTheState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := append(d.Headers[:len(d.Headers):len(d.Headers)], kgo.RecordHeader{Key: "tracestate", Value: []byte("a=b")})
+	want := append(slices.Clip(d.Headers), kgo.RecordHeader{Key: "tracestate", Value: []byte("a=b")})
 	if !reflect.DeepEqual(got.Headers, want) {
 		t.Errorf("headers = %q, want %q", got.Headers, want)
 	}
@@ -258,4 +259,17 @@ func TestEveryReasonComesBack(t *testing.T) {
 	if got := fmt.Sprint(Reasons()); got != "[exhausted gone expired poison too_large filter_failed refused subscription_deleted]" {
 		t.Errorf("reasons = %s", got)
 	}
+}
+
+// The process that parked it need not have been able to read the event.
+func TestEventOfALaterReleaseInADeliveryOfThisOne(t *testing.T) {
+	d := sampleDelivery(t)
+	d.Headers = slices.Clone(d.Headers)
+	d.Headers[0].Value = []byte("2")
+	r := d.DelayRecord("causeway.delay.5s")
+	if _, err := DeliveryFromRecord(r); err != nil {
+		t.Errorf("the delivery: %v", err)
+	}
+	_, err := FromRecord(r)
+	checkFault(t, err, ErrNewerSchema)
 }

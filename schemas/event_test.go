@@ -178,7 +178,7 @@ func TestRecordThatIsNoEvent(t *testing.T) {
 // checkFault wants exactly one of the two sentinels and a short, telling text.
 func checkFault(t *testing.T, err, want error, texts ...string) {
 	t.Helper()
-	if errors.Is(err, ErrMalformed) != (want == ErrMalformed) || errors.Is(err, ErrNewerSchema) != (want == ErrNewerSchema) {
+	if errors.Is(err, ErrMalformed) != errors.Is(want, ErrMalformed) || errors.Is(err, ErrNewerSchema) != errors.Is(want, ErrNewerSchema) {
 		t.Fatalf("error = %v, want %v", err, want)
 	}
 	for _, text := range texts {
@@ -243,6 +243,24 @@ func TestFormatNames(t *testing.T) {
 	for _, name := range []string{"", "RAW", "json", "format 9"} {
 		if _, err := ParseFormat(name); err == nil || !strings.Contains(err.Error(), "want raw, avro or cloudevents") {
 			t.Errorf("ParseFormat(%q): error = %v, want one that lists the formats", name, err)
+		}
+	}
+}
+
+// A nil value is a tombstone to Kafka, and egress passes those over.
+func TestEventWithoutABodyIsNoTombstone(t *testing.T) {
+	for _, f := range []Format{Raw, Avro, CloudEvents} {
+		e := sampleEvent(f)
+		e.Body = nil
+		r, err := e.Record("webhooks.stripe", f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Value == nil {
+			t.Errorf("%s: the record is a tombstone", f)
+		}
+		if got, err := FromRecord(r); err != nil || got.Body == nil || len(got.Body) != 0 {
+			t.Errorf("%s: got %+v, %v, want an empty body", f, got, err)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func unpack(data []byte) []kgo.RecordHeader {
 			data = nil
 			return nil
 		}
-		text, data = data[size:size+int(n)], data[size+int(n):] //nolint:gosec // bounded by len
+		text, data = data[size:size+int(n)], data[size+int(n):]
 		return text
 	}
 	var headers []kgo.RecordHeader

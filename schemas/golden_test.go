@@ -91,7 +91,7 @@ func TestGolden(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			data, err := os.ReadFile(path) //nolint:gosec // a path of this test
+			data, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,8 +23,8 @@ const headroom = 256 << 20
 func hostile() map[string][]byte {
 	frame := []byte("\xC3\x01\x29\x1f\x95\x9b\xb2\x2a\xb3\x66")
 	// Empty strings, times of 0, no occurred_at: everything up to the headers.
-	upTo := append(frame[:len(frame):len(frame)], 0, 0, 0, 0, 0, 0, 0)
-	value := func(parts ...string) []byte { return append(upTo[:len(upTo):len(upTo)], strings.Join(parts, "")...) }
+	upTo := append(slices.Clip(frame), 0, 0, 0, 0, 0, 0, 0)
+	value := func(parts ...string) []byte { return append(slices.Clip(upTo), strings.Join(parts, "")...) }
 	return map[string][]byte{
 		"2^31-1 headers":           value("\xfe\xff\xff\xff\x0f"),
 		"-2^31+1 headers":          value("\xfd\xff\xff\xff\x0f\x00"),
@@ -32,8 +33,8 @@ func hostile() map[string][]byte {
 		"4 million empty headers":  value("\x80\xa4\xe8\x03", strings.Repeat("\x00\x00", 4_000_000), "\x00\x00\x00\x00"),
 		"4 million blocks of one":  value(strings.Repeat("\x02\x00\x00", 4_000_000), "\x00\x00\x00\x00"),
 		"a name of 2^62 bytes":     value("\x02\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"),
-		"an ID of 2^62 bytes":      append(frame[:len(frame):len(frame)], "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"...),
-		"a number that never ends": append(frame[:len(frame):len(frame)], bytes.Repeat([]byte{0x80}, 1<<20)...),
+		"an ID of 2^62 bytes":      append(slices.Clip(frame), "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"...),
+		"a number that never ends": append(slices.Clip(frame), bytes.Repeat([]byte{0x80}, 1<<20)...),
 	}
 }
 
@@ -72,7 +73,7 @@ func TestHostileAvroKillsAnUnguardedDecoder(t *testing.T) {
 
 func child(t *testing.T, mode string) ([]byte, error) {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this very program
+	command := exec.CommandContext(t.Context(), os.Args[0])
 	command.Env = append(os.Environ(), hostileEnv+"="+mode)
 	return command.CombinedOutput()
 }
@@ -115,6 +116,6 @@ func limitMemory() error {
 	if _, err := fmt.Sscan(string(statm), &pages); err != nil {
 		return err
 	}
-	limit := pages*uint64(os.Getpagesize()) + headroom //nolint:gosec // a page size is positive
+	limit := pages*uint64(os.Getpagesize()) + headroom
 	return syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: limit, Max: limit})
 }

@@ -54,7 +54,7 @@ func parseOrigin(text string) (cluster string, p Position, err error) {
 	if err != nil {
 		return bad()
 	}
-	p.Partition = int32(n) //nolint:gosec // parsed to 32 bits
+	p.Partition = int32(n)
 	if p.Offset, err = parseCount(offset, 64); err != nil {
 		return bad()
 	}
