@@ -1,0 +1,107 @@
+package main
+
+import (
+	"time"
+
+	"causeway/pkg/catalog"
+)
+
+// config is the process file: how this process runs and, while there is no
+// catalog topic, the sources and subscriptions.
+//
+// Everything about a setting stands at its field: its key (json), its one
+// sentence of documentation (doc) and its bounds. The JSON Schema, the
+// environment variables and the check of docs/configuration.md are made from it.
+type config struct {
+	Kafka   kafkaConfig   `json:"kafka,omitempty" doc:"The Kafka cluster, and the topics in it."`
+	Ingress ingressConfig `json:"ingress,omitempty" doc:"The HTTP edge that takes webhooks in."`
+	Egress  egressConfig  `json:"egress,omitempty" doc:"The consumer group that delivers events."`
+	Ops     opsConfig     `json:"ops,omitempty" doc:"The listener for machines that watch: /metrics, /healthz, /readyz."`
+	Log     logConfig     `json:"log,omitempty" doc:"What is logged, and how."`
+}
+
+type kafkaConfig struct {
+	Brokers  []string     `json:"brokers,omitempty" doc:"Bootstrap brokers, host:port. Left out, causeway dev runs its embedded broker."`
+	Prefix   string       `json:"prefix,omitempty" doc:"Begins the names of causeway's own topics and groups; causeway. when left out."`
+	ClientID string       `json:"client_id,omitempty" doc:"Client id shown to the brokers; causeway when left out."`
+	Topics   topicsConfig `json:"topics,omitempty" doc:"Which topics may be used, and how they are made."`
+}
+
+type topicsConfig struct {
+	Allow             []string `json:"allow,omitempty" doc:"Patterns that the topics of sources must match; webhooks.* when left out."`
+	Create            *bool    `json:"create,omitempty" doc:"Create topics that are missing; true when left out."`
+	Partitions        int32    `json:"partitions,omitempty" minimum:"1" maximum:"10000" doc:"Partitions of topics that causeway makes; 12 when left out."`
+	ReplicationFactor int16    `json:"replication_factor,omitempty" minimum:"1" maximum:"15" doc:"Replication factor of topics that causeway makes; 3 when left out, fewer where the cluster has fewer brokers."`
+}
+
+type ingressConfig struct {
+	Listen          string               `json:"listen,omitempty" doc:"Address for webhooks, host:port; :8700 when left out, 127.0.0.1:8700 in causeway dev."`
+	PublicURL       string               `json:"public_url,omitempty" doc:"How providers reach ingress from outside, like https://hooks.example.com."`
+	ReplyTimeout    catalog.Duration     `json:"reply_timeout,omitempty" doc:"Longest wait for Kafka before a provider gets a 503; 5s when left out, less where the provider waits less."`
+	DrainDelay      *catalog.Duration    `json:"drain_delay,omitempty" doc:"How long ingress goes on accepting after SIGTERM while it is not ready; 5s when left out, 0s in causeway dev."`
+	ShutdownTimeout catalog.Duration     `json:"shutdown_timeout,omitempty" doc:"Longest time for the requests under way once nothing new is accepted; 25s when left out."`
+	MaxConnections  int                  `json:"max_connections,omitempty" minimum:"1" maximum:"1000000" doc:"Connections at once; 8192 when left out."`
+	MaxPerAddress   int                  `json:"max_connections_per_address,omitempty" minimum:"1" maximum:"1000000" doc:"Connections at once of one address that is no trusted proxy; 1024 when left out."`
+	MaxBodyMemory   catalog.Size         `json:"max_body_memory,omitempty" doc:"Bytes of all bodies in memory together; 64MiB when left out."`
+	AddressRate     catalog.Rate         `json:"address_rate,omitempty" doc:"Requests of one address, signed or not, like 100/s; no limit when left out."`
+	TrustedProxies  []string             `json:"trusted_proxies,omitempty" doc:"Networks of the proxies whose X-Forwarded-For or Forwarded counts; none when left out."`
+	Sources         []catalog.SourceSpec `json:"sources,omitempty" doc:"Sources of webhooks."`
+}
+
+type egressConfig struct {
+	AllowNetworks   []string                   `json:"allow_networks,omitempty" doc:"Networks that are not public and may be delivered to all the same, like 10.0.0.0/8."`
+	AllowHTTP       bool                       `json:"allow_http,omitempty" doc:"Deliver to http:// URLs too; https only when left out."`
+	ShutdownTimeout catalog.Duration           `json:"shutdown_timeout,omitempty" doc:"Longest time for the attempts under way when egress stops; 25s when left out."`
+	InFlight        int                        `json:"in_flight,omitempty" minimum:"1" maximum:"65536" doc:"Attempts at once in all; 4096 when left out."`
+	QueueTasks      int                        `json:"queue_tasks,omitempty" minimum:"1" maximum:"1000000" doc:"Deliveries that may wait for one subscription; 1000 when left out."`
+	QueueBytes      catalog.Size               `json:"queue_bytes,omitempty" doc:"Bytes of the deliveries that may wait for one subscription; 8MiB when left out."`
+	OpenBytes       catalog.Size               `json:"open_bytes,omitempty" doc:"Bytes of all records that are fetched and not settled; 128MiB when left out."`
+	Subscriptions   []catalog.SubscriptionSpec `json:"subscriptions,omitempty" doc:"Who gets which events."`
+}
+
+type opsConfig struct {
+	Listen string `json:"listen,omitempty" doc:"Address of the listener, host:port; 127.0.0.1:8702 when left out."`
+	Pprof  bool   `json:"pprof,omitempty" doc:"Serve /debug/pprof/ too; only on a loopback address."`
+}
+
+type logConfig struct {
+	Level  string `json:"level,omitempty" enum:"debug,info,warn,error" doc:"Least level that is logged; info when left out."`
+	Format string `json:"format,omitempty" enum:"console,json" doc:"Format of the log; console on a terminal, else json."`
+}
+
+const (
+	defaultIngress = "127.0.0.1:8700" // of dev; ingress on its own listens on every address
+	defaultOps     = "127.0.0.1:8702"
+	defaultBroker  = "127.0.0.1:8703" // of the embedded broker
+	defaultPrefix  = "causeway."
+)
+
+// withDefaults fills in what the rest of this program reads. What an Options of
+// another package fills in by itself stays zero.
+func (c config) withDefaults() config {
+	if c.Kafka.Prefix == "" {
+		c.Kafka.Prefix = defaultPrefix
+	}
+	if c.Kafka.ClientID == "" {
+		c.Kafka.ClientID = "causeway"
+	}
+	if len(c.Kafka.Topics.Allow) == 0 {
+		c.Kafka.Topics.Allow = []string{"webhooks.*"}
+	}
+	if c.Kafka.Topics.Create == nil {
+		c.Kafka.Topics.Create = new(true)
+	}
+	if c.Ingress.Listen == "" {
+		c.Ingress.Listen = ":8700"
+	}
+	if c.Ingress.DrainDelay == nil {
+		c.Ingress.DrainDelay = new(catalog.Duration(5 * time.Second))
+	}
+	if c.Ops.Listen == "" {
+		c.Ops.Listen = defaultOps
+	}
+	if c.Log.Level == "" {
+		c.Log.Level = "info"
+	}
+	return c
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"causeway/pkg/catalog"
+)
+
+var topicPrefix = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,100}$`)
+
+// check notes what neither the schema nor the catalog can see.
+func (p *processFile) check() {
+	c := p.config
+	for i, broker := range c.Kafka.Brokers {
+		if err := checkAddress(broker, false); err != nil {
+			p.fault(keys{"kafka", "brokers", strconv.Itoa(i)}, "%v", err)
+		}
+	}
+	if prefix := c.Kafka.Prefix; prefix != "" && !topicPrefix.MatchString(prefix) {
+		p.fault(keys{"kafka", "prefix"}, "%q cannot begin a topic's name: use 1 to 100 of a-z A-Z 0-9 . _ -", prefix)
+	}
+	for i, pattern := range c.Kafka.Topics.Allow {
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			p.fault(keys{"kafka", "topics", "allow", strconv.Itoa(i)}, "%q is not a pattern: write it like webhooks.*", pattern)
+		}
+	}
+	p.checkListen(keys{"ingress", "listen"}, c.Ingress.Listen)
+	p.checkListen(keys{"ops", "listen"}, c.Ops.Listen)
+	if c.Ops.Pprof && !loopback(c.Ops.Listen) {
+		p.fault(keys{"ops", "pprof"}, "is served on a loopback address only, and ops.listen is %s", c.Ops.Listen)
+	}
+	if err := checkPublicURL(c.Ingress.PublicURL); err != nil {
+		p.fault(keys{"ingress", "public_url"}, "%v", err)
+	}
+	for name, d := range map[string]*catalog.Duration{"reply_timeout": &c.Ingress.ReplyTimeout, "drain_delay": c.Ingress.DrainDelay, "shutdown_timeout": &c.Ingress.ShutdownTimeout} {
+		p.checkDuration(keys{"ingress", name}, d)
+	}
+	p.checkDuration(keys{"egress", "shutdown_timeout"}, &c.Egress.ShutdownTimeout)
+	p.checkNetworks(keys{"ingress", "trusted_proxies"}, c.Ingress.TrustedProxies)
+	p.checkNetworks(keys{"egress", "allow_networks"}, c.Egress.AllowNetworks)
+}
+
+func (p *processFile) checkListen(k keys, address string) {
+	if address == "" {
+		return
+	}
+	if err := checkAddress(address, true); err != nil {
+		p.fault(k, "%v", err)
+	}
+}
+
+func (p *processFile) checkDuration(k keys, d *catalog.Duration) {
+	if d != nil && *d < 0 {
+		text, _ := d.MarshalText() //nolint:errcheck // never fails
+		p.fault(k, "%s must not be negative", text)
+	}
+}
+
+func (p *processFile) checkNetworks(k keys, list []string) {
+	for i, text := range list {
+		if _, err := catalog.ParsePrefix(text); err != nil {
+			p.fault(k.and(strconv.Itoa(i)), "%v", err)
+		}
+	}
+}
+
+// checkAddress checks a host:port; a listener may leave the host out and have
+// port 0, which takes any that is free.
+func checkAddress(address string, listener bool) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" && !listener || strings.Contains(host+port, "@") {
+		// Not quoted: it may hold a password.
+		return errors.New("this is not an address: write it like 127.0.0.1:8700")
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 && !listener {
+		return fmt.Errorf("%q is not an address: its port must be 1 to 65535", address)
+	}
+	return nil
+}
+
+func checkPublicURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		// Not quoted: it may hold a password.
+		return errors.New("this is not a base URL: write it like https://hooks.example.com")
+	}
+	return nil
+}
+
+// loopback says whether a listener's address can be reached from this machine only.
+func loopback(address string) bool {
+	if address == "" {
+		address = defaultOps
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// networks reads what checkNetworks has accepted.
+func networks(list []string) []netip.Prefix {
+	var prefixes []netip.Prefix
+	for _, text := range list {
+		if prefix, err := catalog.ParsePrefix(text); err == nil {
+			prefixes = append(prefixes, prefix)
+		}
+	}
+	return prefixes
+}

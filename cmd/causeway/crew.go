@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"causeway/pkg/catalog"
+	"causeway/pkg/health"
+	"causeway/pkg/kafka/embedded"
+	"causeway/pkg/secret"
+)
+
+// crew are parts of a process that stop together. The first part that fails ends
+// the whole process, by way of fail.
+type crew struct {
+	fail context.CancelCauseFunc
+	wg   sync.WaitGroup
+}
+
+// partError is the end of a process that a part of it brought about.
+type partError struct {
+	name string
+	err  error
+}
+
+func (e *partError) Error() string { return e.name + ": " + e.err.Error() }
+func (e *partError) Unwrap() error { return e.err }
+
+func (c *crew) run(ctx context.Context, name string, part func(context.Context) error) {
+	c.wg.Go(func() {
+		if err := part(ctx); err != nil {
+			c.fail(&partError{name, err})
+		}
+	})
+}
+
+// whyStopped is the error that ends a process: what a part failed with, else err,
+// and nothing when somebody just asked it to stop.
+func whyStopped(ctx context.Context, err error) error {
+	var died *partError
+	if errors.As(context.Cause(ctx), &died) {
+		return died
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// doors are the listeners of a process.
+type doors struct{ ingress, ops net.Listener }
+
+func openDoors(ctx context.Context, c config, r roles) (*doors, error) {
+	d := &doors{}
+	var errs []error
+	var err error
+	if d.ops, err = listen(ctx, c.Ops.Listen, "ops.listen or CAUSEWAY_OPS_LISTEN"); err != nil {
+		errs = append(errs, err)
+	}
+	if r.ingress {
+		if d.ingress, err = listen(ctx, c.Ingress.Listen, "ingress.listen or CAUSEWAY_INGRESS_LISTEN"); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// close is for those that nobody came to serve; a second Close does no harm.
+func (d *doors) close() {
+	for _, ln := range []net.Listener{d.ingress, d.ops} {
+		if ln != nil {
+			_ = ln.Close()
+		}
+	}
+}
+
+func (d *doors) addresses() []string {
+	list := []string{d.ops.Addr().String()}
+	if d.ingress != nil {
+		list = append(list, d.ingress.Addr().String())
+	}
+	return list
+}
+
+func (d *doors) serving(brokers []string) serving {
+	s := serving{ops: reachable(d.ops.Addr().String())}
+	if d.ingress != nil {
+		s.ingress = reachable(d.ingress.Addr().String())
+	}
+	if len(brokers) > 0 {
+		s.kafka = brokers[0]
+	}
+	return s
+}
+
+func closeBroker(b *embedded.Broker, log *zap.Logger) {
+	if err := b.Close(); err != nil {
+		log.Error("stop the embedded broker", zap.Error(err))
+	}
+}
+
+// drainDelay is the delay as ingress takes it, for which zero means its default.
+func drainDelay(c ingressConfig) time.Duration {
+	if *c.DrainDelay == 0 {
+		return -1
+	}
+	return time.Duration(*c.DrainDelay)
+}
+
+func largestBody(s *catalog.Snapshot) int64 {
+	var largest int64
+	for _, src := range s.Sources {
+		largest = max(largest, src.MaxBody)
+	}
+	return largest
+}
+
+// awaitReady waits until every condition that counts is met. Conditions are
+// looked at, not subscribed to: this happens once in a process's life.
+func awaitReady(ctx context.Context, set *health.Set) bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if ok, _ := set.Ready(); ok {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+}
+
+// watchSecrets shows secret files that could be read once and cannot be any more:
+// their last content goes on working, until the next start.
+func watchSecrets(ctx context.Context, r *secret.Resolver, h *health.Handle) error {
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		if err := errors.Join(r.Problems()...); err != nil {
+			h.Fail(fmt.Sprint(err))
+		} else {
+			h.OK()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}

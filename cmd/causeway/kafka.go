@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"causeway/egress/delay"
+	"causeway/pkg/catalog"
+	"causeway/pkg/health"
+	"causeway/pkg/kafka"
+)
+
+// cluster is what a process must know of the Kafka it works on.
+type cluster struct {
+	id      string
+	brokers []string // host:port, as they are announced
+}
+
+type prepareOptions struct {
+	config   kafkaConfig
+	sources  []catalog.SourceSpec
+	snapshot *catalog.Snapshot
+	embedded bool
+	health   *health.Set
+	log      *zap.Logger
+}
+
+// prepareKafka waits for Kafka and makes the topics that are missing. A Kafka
+// that does not answer is waited for, since both may just be starting; one that
+// answers and refuses is an error.
+func prepareKafka(ctx context.Context, client *kgo.Client, o prepareOptions) (cluster, error) {
+	ready := o.health.Declare(health.Condition{Code: "kafka_topics", Title: "the topics are there", Readiness: true})
+	for {
+		err := ping(ctx, client)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return cluster{}, nil
+		}
+		ready.Fail(err.Error())
+		o.log.Warn("Kafka does not answer yet", zap.Strings("brokers", o.config.Brokers), zap.Error(err))
+		select {
+		case <-time.After(2 * time.Second):
+		case <-ctx.Done():
+			return cluster{}, nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	found, err := describe(ctx, client)
+	if err != nil {
+		return cluster{}, err
+	}
+	if *o.config.Topics.Create {
+		created, err := kafka.Ensure(ctx, client, topicPlan(o, len(found.brokers)))
+		if len(created) > 0 {
+			o.log.Info("topics created", zap.Strings("topics", created))
+		}
+		if err != nil {
+			return cluster{}, err
+		}
+	}
+	ready.OK()
+	return found, nil
+}
+
+func ping(ctx context.Context, client *kgo.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return client.Ping(ctx)
+}
+
+// describe asks for the cluster's id and brokers.
+func describe(ctx context.Context, client *kgo.Client) (cluster, error) {
+	meta, err := kadm.NewClient(client).BrokerMetadata(ctx)
+	if err != nil {
+		return cluster{}, fmt.Errorf("ask Kafka for its brokers: %w", err)
+	}
+	c := cluster{id: meta.Cluster}
+	for _, b := range meta.Brokers {
+		c.brokers = append(c.brokers, net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))))
+	}
+	return c, nil
+}
+
+// topicPlan is the plan of all topics that this configuration needs.
+func topicPlan(o prepareOptions, brokers int) []kafka.Topic {
+	p := kafka.PlanOptions{
+		Prefix: o.config.Prefix, Tiers: delay.Names(), Brokers: brokers, Embedded: o.embedded,
+		MaxBody: largestBody(o.snapshot),
+	}
+	for i, src := range o.snapshot.Sources {
+		t := kafka.SourceTopic{
+			Name: src.Topic, MaxBody: src.MaxBody,
+			Partitions: o.config.Topics.Partitions, Replication: o.config.Topics.ReplicationFactor,
+		}
+		if n := o.sources[i].Partitions; n > 0 {
+			t.Partitions = n
+		}
+		if n := o.sources[i].ReplicationFactor; n > 0 {
+			t.Replication = n
+		}
+		p.Sources = append(p.Sources, t)
+	}
+	return kafka.Plan(p)
+}
+
+// forbidden tells the addresses that are causeway's own: a subscription must not
+// be able to reach its listeners or its brokers, whatever else it may reach.
+func forbidden(ctx context.Context, listeners, brokers []string) func(netip.AddrPort) bool {
+	own := map[netip.AddrPort]bool{}
+	anywhere := map[uint16]bool{} // ports of listeners on every address of this machine
+	for _, text := range listeners {
+		if at, err := netip.ParseAddrPort(text); err == nil {
+			own[at] = true
+			anywhere[at.Port()] = anywhere[at.Port()] || at.Addr().IsUnspecified()
+		}
+	}
+	for _, text := range brokers {
+		host, port, err := net.SplitHostPort(text)
+		n, e := strconv.ParseUint(port, 10, 16)
+		if err != nil || e != nil {
+			continue
+		}
+		// A broker whose name cannot be resolved here cannot be reached from here.
+		addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		for _, addr := range addrs {
+			own[netip.AddrPortFrom(addr.Unmap(), uint16(n))] = true
+		}
+	}
+	local := localAddresses()
+	return func(at netip.AddrPort) bool {
+		at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+		return own[at] || anywhere[at.Port()] && (at.Addr().IsLoopback() || local[at.Addr()])
+	}
+}
+
+func localAddresses() map[netip.Addr]bool {
+	local := map[netip.Addr]bool{}
+	addrs, _ := net.InterfaceAddrs() // without them, loopback still counts
+	for _, a := range addrs {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+			local[prefix.Addr().Unmap()] = true
+		}
+	}
+	return local
+}

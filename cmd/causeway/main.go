@@ -1,0 +1,116 @@
+// Command causeway carries webhooks into Kafka and out again.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second ^C ends the process at once
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the whole program but for the process around it. It returns the exit
+// code: 0 done, 1 it did not work, 2 it was not asked properly.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot(stdout, stderr)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "causeway: %v\nSee causeway %s --help.\n", err, usage.verb)
+		return 2
+	case errors.Is(err, errReported):
+		return 1
+	default:
+		fmt.Fprintf(stderr, "causeway: %v\n", err)
+		return 1
+	}
+}
+
+// errReported ends a verb that has told its user already what went wrong.
+var errReported = errors.New("reported")
+
+// usageError is a command line that makes no sense.
+type usageError struct {
+	verb string
+	err  error
+}
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// common are the flags that every verb has, and where it writes.
+type common struct {
+	configPath string
+	logFormat  string
+	stdout     io.Writer
+	stderr     io.Writer
+}
+
+func newRoot(stdout, stderr io.Writer) *cobra.Command {
+	c := &common{stdout: stdout, stderr: stderr}
+	root := &cobra.Command{
+		Use:           "causeway",
+		Short:         "Carries webhooks into Kafka and out again",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd.Name(), err} })
+	root.PersistentFlags().StringVarP(&c.configPath, "config", "c", os.Getenv(envConfig), "process file (also CAUSEWAY_CONFIG)")
+	root.PersistentFlags().StringVar(&c.logFormat, "log-format", "", "console or json; console on a terminal")
+	root.AddCommand(
+		newDev(c), newCheck(c), newSend(c), newListen(c),
+		newConfig(c), newTopic(c), newTail(c), newVersion(c),
+	)
+	for _, cmd := range root.Commands() {
+		teach(cmd)
+	}
+	return root
+}
+
+// teach makes wrong arguments of a verb a usage error, like wrong flags.
+func teach(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageError{cmd.CommandPath()[len("causeway "):], err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		teach(sub)
+	}
+}
+
+// load reads the process file and the environment over it.
+func (c *common) load() (*processFile, error) {
+	p, err := readConfig(c.configPath, os.Environ())
+	if err != nil {
+		return nil, err
+	}
+	if c.logFormat != "" {
+		p.config.Log.Format = c.logFormat
+	}
+	return p, nil
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"causeway/pkg/health"
+)
+
+// newOps is the server for machines that watch this one.
+func newOps(reg *prometheus.Registry, set *health.Set, withPprof bool) *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("/", set.Handler())
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
+	if withPprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		// pprof.Cmdline is left out on purpose: it tells what nobody needs here.
+	}
+	return &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
+}
+
+// listen opens a listener; setting is what to change when that does not work.
+func listen(ctx context.Context, address, setting string) (net.Listener, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	switch {
+	case err == nil:
+		return ln, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another process: stop that one, or choose another address with %s", address, setting)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("listening on %s is not allowed for this user: choose a port above 1023 with %s", address, setting)
+	default:
+		return nil, fmt.Errorf("listen on %s (%s): %w", address, setting, err)
+	}
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"causeway/egress"
+	"causeway/ingress"
+	"causeway/pkg/catalog"
+	"causeway/pkg/health"
+	"causeway/pkg/kafka"
+	"causeway/pkg/kafka/embedded"
+	"causeway/pkg/outbound"
+	"causeway/pkg/secret"
+)
+
+// roles are the parts of causeway that a process plays.
+type roles struct{ ingress, egress bool }
+
+// serveOptions say what to serve.
+type serveOptions struct {
+	file     *processFile // complete but for the catalog's faults, which serve reports
+	roles    roles
+	embedded *embedded.Options // nil: there is a cluster
+	loopback bool              // deliveries may go to this machine, and over plain http
+	stderr   io.Writer
+	ready    func(serving) // called once, when everything serves
+}
+
+// serving is where a process can be reached.
+type serving struct{ ingress, ops, kafka string }
+
+// serve wires a process, runs it until ctx ends or a part of it fails, and takes
+// it down again in the opposite order: what rests on something stops before it.
+func serve(ctx context.Context, o serveOptions) error {
+	c := o.file.config
+	log, err := newLogger(c.Log, o.stderr)
+	if err != nil {
+		return err
+	}
+	for _, name := range o.file.unknown {
+		log.Warn(unknownVariable(name))
+	}
+
+	resolver := secret.NewResolver()
+	snapshot := o.file.build(catalog.Options{
+		Resolver: resolver, AllowHTTP: o.loopback,
+		ResolveSources: o.roles.ingress, ResolveSubscriptions: o.roles.egress,
+	})
+	if err := o.file.err(); err != nil {
+		return err
+	}
+
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	version := readBuild()
+	version.register(reg)
+	conditions := health.NewSet(reg)
+	// Parts declare their conditions as they are made. Until all are, this one
+	// keeps a process that has hardly begun from looking ready.
+	started := conditions.Declare(health.Condition{Code: "started", Title: "every part is started", Readiness: true})
+
+	// Listeners before anything that takes time, and all of them, so that every
+	// port in use is reported at once.
+	doors, err := openDoors(ctx, c, o.roles)
+	if err != nil {
+		return err
+	}
+	defer doors.close()
+
+	brokers, writable := c.Kafka.Brokers, (func() error)(nil)
+	var broker *embedded.Broker
+	if o.embedded != nil {
+		eo := *o.embedded
+		eo.Keep, eo.Logger, eo.Registerer = kafka.Unread(c.Kafka.Prefix), log, reg
+		if broker, err = embedded.Start(ctx, eo); err != nil {
+			return fmt.Errorf("start the embedded broker: %w", err)
+		}
+		defer closeBroker(broker, log)
+		brokers, writable = []string{broker.Addr()}, broker.Writable
+	}
+
+	// Two crews: the base stops only when nobody rests on it any more.
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	base, parts := &crew{fail: fail}, &crew{fail: fail}
+	baseCtx, stopBase := context.WithCancel(context.WithoutCancel(ctx))
+	defer func() { stopBase(); base.wg.Wait() }()
+	ops := newOps(reg, conditions, c.Ops.Pprof)
+	base.run(baseCtx, "ops", func(ctx context.Context) error {
+		return serveUntil(ctx, ops, func() error { return ops.Serve(doors.ops) }, time.Second)
+	})
+	if broker != nil {
+		base.run(baseCtx, "the embedded broker", broker.Run)
+	}
+
+	clients := kafka.Options{
+		Brokers: brokers, Prefix: c.Kafka.Prefix, ClientID: c.Kafka.ClientID, MaxBody: largestBody(snapshot),
+		Logger: log, Registerer: reg,
+	}
+	producer, err := kgo.NewClient(clients.IngressProducer()...)
+	if err != nil {
+		return fmt.Errorf("make the Kafka client: %w", err)
+	}
+	defer producer.Close()
+	cluster, err := prepareKafka(ctx, producer, prepareOptions{
+		config: c.Kafka, sources: c.Ingress.Sources, snapshot: snapshot, embedded: broker != nil,
+		health: conditions, log: log,
+	})
+	if err != nil || ctx.Err() != nil {
+		return whyStopped(ctx, err)
+	}
+
+	current := func() *catalog.Snapshot { return snapshot }
+	if o.roles.ingress {
+		edge := ingress.New(ingress.Options{
+			Catalog: current, Client: producer, Cluster: cluster.id, Writable: writable,
+			PublicURL:    c.Ingress.PublicURL,
+			ReplyTimeout: time.Duration(c.Ingress.ReplyTimeout), DrainDelay: drainDelay(c.Ingress), ShutdownTimeout: time.Duration(c.Ingress.ShutdownTimeout),
+			MaxConns: c.Ingress.MaxConnections, MaxConnsPerAddress: c.Ingress.MaxPerAddress,
+			MaxBodyBytes: int64(c.Ingress.MaxBodyMemory), AddressRate: float64(c.Ingress.AddressRate),
+			TrustedProxies: networks(c.Ingress.TrustedProxies),
+			Health:         conditions, Logger: log, Registerer: reg,
+		})
+		parts.run(ctx, "ingress", func(ctx context.Context) error { return edge.Run(ctx, doors.ingress) })
+	}
+	if o.roles.egress {
+		out := egress.New(egress.Options{
+			Kafka: clients, Catalog: current,
+			Client: outbound.New(outbound.Options{
+				AllowNetworks: networks(c.Egress.AllowNetworks), AllowLoopback: o.loopback, AllowHTTP: o.loopback || c.Egress.AllowHTTP,
+				Forbidden: forbidden(ctx, doors.addresses(), cluster.brokers),
+			}),
+			InFlight: c.Egress.InFlight, QueueTasks: c.Egress.QueueTasks, QueueBytes: int64(c.Egress.QueueBytes), OpenBytes: int64(c.Egress.OpenBytes),
+			ShutdownTimeout: time.Duration(c.Egress.ShutdownTimeout),
+			Version:         version.version, Health: conditions, Logger: log, Registerer: reg,
+		})
+		parts.run(ctx, "egress", out.Run)
+	}
+	secrets := conditions.Declare(health.Condition{Code: "secrets", Title: "every secret file can be read again"})
+	parts.run(ctx, "secrets", func(ctx context.Context) error { return watchSecrets(ctx, resolver, secrets) })
+	started.OK()
+	parts.run(ctx, "readiness", func(ctx context.Context) error {
+		if awaitReady(ctx, conditions) {
+			log.Info("ready", zap.Strings("brokers", brokers))
+			o.ready(doors.serving(brokers))
+		}
+		return nil
+	})
+	parts.wg.Wait()
+	return whyStopped(ctx, nil)
+}
