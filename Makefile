@@ -17,7 +17,7 @@ CC_FOUND  := $(shell command -v "$$($(GO) env CC)" 2>/dev/null)
 RACE      := $(if $(CC_FOUND),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint bench fuzz docs chaos ci FORCE
+.PHONY: help build run test lint fix bench fuzz docs chaos ci FORCE
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ endif
 lint: ## go vet and golangci-lint (pinned, run from its module; about 90 s the first time)
 	$(GO) vet $(TAGS) ./...
 	$(GO) run $(LINT) run
+
+fix: ## Format, and mend what the linters can mend by themselves
+	$(GO) run $(LINT) fmt
+	$(GO) run $(LINT) run --fix
 
 bench: ## Go benchmarks (PKG=./pkg/signature for one package)
 	$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout $(TIMEOUT) $(PKG)
