@@ -65,7 +65,10 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64, h
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
-	p := pace{w: w, started: time.Now(), grace: s.options.BodyGrace, rate: s.options.MinBodyRate, end: s.options.ReadTimeout}
+	p := pace{
+		conn: http.NewResponseController(w), chunked: r.ContentLength < 0, started: time.Now(),
+		grace: s.options.BodyGrace, rate: s.options.MinBodyRate, end: s.options.ReadTimeout,
+	}
 	first, most := int64(firstBuffer), limit
 	if r.ContentLength > 0 {
 		first, most = r.ContentLength, r.ContentLength
@@ -110,7 +113,7 @@ func readAll(from io.Reader, first, limit int64, held *holding, p *pace) ([]byte
 				return nil, err
 			}
 		}
-		n, err := from.Read(buf[len(buf):cap(buf)])
+		n, err := from.Read(p.next(len(buf), buf[len(buf):cap(buf)]))
 		buf = buf[:len(buf)+n]
 		switch {
 		case int64(len(buf)) > limit:
@@ -120,7 +123,6 @@ func readAll(from io.Reader, first, limit int64, held *holding, p *pace) ([]byte
 		case err != nil:
 			return buf, err
 		}
-		p.keep(len(buf))
 	}
 }
 
@@ -141,22 +143,32 @@ func readFault(err error) error {
 	return errMalformed
 }
 
-// pace is the slowest that a body may come. It touches the connection's deadline only
-// when a body did not come with the first read, so that the usual one costs nothing.
+// pace is the slowest that a body may come.
 type pace struct {
-	w       http.ResponseWriter
+	conn    *http.ResponseController
+	chunked bool
 	started time.Time
 	grace   time.Duration
-	rate    int64
-	end     time.Duration
+	rate    int64         // bytes per second
+	end     time.Duration // for all of it
 }
 
-// keep sets the time by which more than the first n bytes must be there.
-func (p *pace) keep(n int) {
+// slice is the most that one read of a chunked body asks for: such a read does not
+// return what is there, but waits until it has all that it asked for.
+const slice = 4 << 10
+
+// next sets the time by which the next read must return when n bytes are there, and
+// gives the part of the buffer that it may fill.
+func (p *pace) next(n int, buf []byte) []byte {
 	if p == nil {
-		return
+		return buf
 	}
-	allowed := p.grace + time.Duration(float64(n)/float64(p.rate)*float64(time.Second))
+	if p.chunked {
+		buf = buf[:min(len(buf), slice)]
+		n += len(buf)
+	}
+	allowed := p.grace + time.Duration(n)*time.Second/time.Duration(p.rate)
 	// A writer that knows no deadlines belongs to a test, which does not drip either.
-	_ = http.NewResponseController(p.w).SetReadDeadline(p.started.Add(min(allowed, p.end)))
+	_ = p.conn.SetReadDeadline(p.started.Add(min(allowed, p.end)))
+	return buf
 }

@@ -43,6 +43,9 @@ func (src *source) newEvent(m, inside *signature.Message, now time.Time) *event 
 	e.Received = now
 	e.Occurred = facts.Occurred
 	e.ContentType = m.Header.Get("Content-Type")
+	if inside != m {
+		e.Encoding = "gzip"
+	}
 	e.Headers = src.kept(m.Header)
 	e.Body = m.Body
 	e.VerifiedBy = src.verifiedBy
