@@ -70,6 +70,10 @@ func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 		return
 	}
 	event, err := schemas.FromRecord(r)
+	var ahead []delay.Tier
+	if err == nil {
+		ahead, err = tiersOf(d.Hops)
+	}
 	if err != nil {
 		e.unreadable(ctx, p, r, *d, err)
 		return
@@ -79,7 +83,7 @@ func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 		return
 	}
 	t := &task{delivery: *d, event: event, entry: entry, partition: p, size: recordSize(r)}
-	if tier, due, rest, ok := delay.Next(d.Due, time.Now(), tiersOf(d.Hops)); ok {
+	if tier, due, rest, ok := delay.Next(d.Due, time.Now(), ahead); ok {
 		if p.begin() {
 			e.settle.carryOn(t, tier, due, rest, parkedHop)
 		}
@@ -100,18 +104,18 @@ func twin(d *schemas.Delivery) seen.Fingerprint {
 	return seen.Of([]byte(d.Cluster), []byte(d.Origin.String()), d.Subscription[:], []byte(d.Run), strconv.AppendInt(nil, int64(d.Hop), 10))
 }
 
-// tiersOf looks planned tiers up. A name that this release does not know ends the
-// plan there: the delivery comes early to its next attempt rather than never.
-func tiersOf(names []string) []delay.Tier {
+// tiersOf looks planned tiers up. One that this release does not have was planned
+// by a later one: without it the delivery would come early.
+func tiersOf(names []string) ([]delay.Tier, error) {
 	var tiers []delay.Tier
 	for _, name := range names {
 		t, ok := delay.Find(name)
 		if !ok {
-			return tiers
+			return nil, fmt.Errorf("%w: no delay tier %q here", schemas.ErrNewerSchema, name)
 		}
 		tiers = append(tiers, t)
 	}
-	return tiers
+	return tiers, nil
 }
 
 // pass tracks a record that needs no settlement.

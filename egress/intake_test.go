@@ -239,3 +239,21 @@ func (b *bed) wantCondition(code, text string) {
 	}
 	b.t.Errorf("no condition %s says %q: %+v", code, text, failing)
 }
+
+func TestAPlannedTierThatIsNotKnownHereIsHeld(t *testing.T) {
+	inBubble(t, always(200), []string{"a"}, func(t *testing.T, b *bed) {
+		b.tune = func(o *Options) { o.Logger = nil }
+		d := b.parked("evt-1", 1, time.Now())
+		d.Hops = []string{"45s"}
+		b.produce(d.DelayRecord("causeway.delay.1s"))
+		stop := b.start()
+		time.Sleep(time.Minute)
+		b.wantCondition("egress_partitions", `no delay tier "45s" here`)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(b.sink.of("a", "evt-1")); n != 0 {
+			t.Errorf("%d arrivals of a delivery whose wait is not over", n)
+		}
+	})
+}
