@@ -3,6 +3,7 @@ package egress
 import (
 	"context"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -214,9 +215,7 @@ func newSink(t *testing.T, ln net.Listener, answer func(arrival) int) *sink {
 		a := s.note(arrival{path: r.URL.Path[1:], id: r.Header.Get("Webhook-Id"), at: time.Now(), header: r.Header.Clone(), body: string(body)})
 		status := answer(a)
 		s.mu.Lock()
-		for k, v := range s.header {
-			w.Header()[k] = v
-		}
+		maps.Copy(w.Header(), s.header)
 		s.mu.Unlock()
 		w.WriteHeader(status)
 	})}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -216,7 +217,7 @@ func (c *chaos) load(round string) (wait func()) {
 
 func (c *chaos) post(client *http.Client, id string) (int, error) {
 	body := []byte(`{"id":"` + id + `","type":"order.paid"}`)
-	req, err := http.NewRequest(http.MethodPost, "http://"+c.ingress+"/webhooks/shop", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, "http://"+c.ingress+"/webhooks/shop", bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
@@ -363,11 +364,7 @@ func (s *chaosSink) answered(sub, id string) []time.Time {
 func (s *chaosSink) all() map[string][]time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[string][]time.Time, len(s.times))
-	for k, v := range s.times {
-		all[k] = v
-	}
-	return all
+	return maps.Clone(s.times)
 }
 
 // ledger is a file that holds what was acknowledged: each line is on disk before

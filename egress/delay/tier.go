@@ -17,9 +17,15 @@ type Tier struct {
 // Tiers lists the tiers, shortest first.
 func Tiers() []Tier {
 	return []Tier{
-		{"1s", time.Second}, {"5s", 5 * time.Second}, {"30s", 30 * time.Second},
-		{"5m", 5 * time.Minute}, {"30m", 30 * time.Minute}, {"2h", 2 * time.Hour},
-		{"6h", 6 * time.Hour}, {"12h", 12 * time.Hour}, {"24h", 24 * time.Hour},
+		{"1s", time.Second},
+		{"5s", 5 * time.Second},
+		{"30s", 30 * time.Second},
+		{"5m", 5 * time.Minute},
+		{"30m", 30 * time.Minute},
+		{"2h", 2 * time.Hour},
+		{"6h", 6 * time.Hour},
+		{"12h", 12 * time.Hour},
+		{"24h", 24 * time.Hour},
 	}
 }
 

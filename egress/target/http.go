@@ -56,6 +56,10 @@ func (h *HTTP) post(ctx context.Context, r Request) Result {
 		return Result{Class: Refused, Err: fmt.Errorf("make the request: %w", err)}
 	}
 	req.Header = r.Header
+	// An idle connection that the receiver closes at this very moment would count
+	// as a failed attempt. The empty key, which is never sent, lets net/http try the
+	// next connection: a second copy is within what at-least-once allows.
+	req.Header["Idempotency-Key"] = nil
 	resp, err := h.client.Do(req)
 	if err != nil {
 		return Result{Class: classOf(err), Err: err}
