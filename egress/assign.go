@@ -135,12 +135,15 @@ func (m *member) partition(key topicPartition) *partition {
 	return m.partitions[key]
 }
 
-// begin starts the partition's goroutine, unless the partition has gone meanwhile.
+// begin starts the partition's goroutine, unless the partition has gone meanwhile
+// or nothing is to start any more: a rebalance may come in the middle of a stop.
 func (m *member) begin(run context.Context, p *partition) {
 	ctx, cancel := context.WithCancel(run)
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.alive || p.draining {
+	if m.halted || !p.alive || p.draining {
 		cancel()
 		return
 	}

@@ -14,7 +14,6 @@ import (
 
 	"causeway/egress/delay"
 	"causeway/pkg/health"
-	"causeway/pkg/seen"
 )
 
 // How far back, in record time and in number, a delay record's twin is looked for.
@@ -52,6 +51,7 @@ type member struct {
 	partitions map[topicPartition]*partition
 	topicIDs   map[string]kadm.TopicID
 	fetched    map[topicPartition]fetchedCommit
+	halted     bool // no partition starts any more
 
 	committing sync.Mutex // one commit of the group at a time
 	dirty      chan struct{}
@@ -166,14 +166,7 @@ func (m *member) assigned(cl *kgo.Client, assigned map[string][]int32) {
 	defer m.mu.Unlock()
 	for topic, ids := range assigned {
 		for _, id := range ids {
-			p := &partition{
-				member: m, topic: topic, id: id, tier: m.tiers[topic],
-				alive: true, wake: make(chan struct{}, 1), stop: func() {},
-			}
-			if p.tier.Wait > 0 {
-				p.seen = seen.NewWindow(twinAge, twinMax)
-			}
-			m.partitions[topicPartition{topic, id}] = p
+			m.partitions[topicPartition{topic, id}] = newPartition(m, topic, id)
 		}
 	}
 	// A pause outlives the assignment that it was made for.
@@ -188,16 +181,18 @@ func (m *member) revoked(ctx context.Context, revoked map[string][]int32) {
 	if len(going) == 0 {
 		return
 	}
+	// All of them before waiting for any: one that is not drained yet would go on
+	// starting attempts, which the deadline then finds under way.
+	for _, p := range going {
+		p.drain()
+	}
 	deadline := time.NewTimer(m.revoke)
 	defer deadline.Stop()
 wait:
-	for i, p := range going {
+	for _, p := range going {
 		select {
-		case <-p.drain():
+		case <-p.quiet:
 		case <-deadline.C:
-			for _, late := range going[i:] {
-				late.drain()
-			}
 			m.log.Warn("partitions revoked while attempts are still under way: they may come again elsewhere", zap.String("group", m.group))
 			break wait
 		}
@@ -241,6 +236,9 @@ func (m *member) drop(going []*partition) {
 
 // halt stops the handling of records and waits until nothing is handled any more.
 func (m *member) halt() {
+	m.mu.Lock()
+	m.halted = true
+	m.mu.Unlock()
 	for _, p := range m.all() {
 		p.drain()
 	}

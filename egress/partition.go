@@ -31,11 +31,22 @@ type partition struct {
 	marks    watermark.Marks
 	saved    watermark.Mark // last acknowledged commit
 	busy     int            // attempts and writes that are under way
-	quiet    chan struct{}  // closed when draining and not busy; nil unless somebody waits
+	quiet    chan struct{}  // closed when draining and not busy
 	backlog  backlog
 	refused  error // why this partition is not served; nil when it is
 
 	seen *seen.Window // delay topics: what was already carried on; used by run alone
+}
+
+func newPartition(m *member, topic string, id int32) *partition {
+	p := &partition{
+		member: m, topic: topic, id: id, tier: m.tiers[topic],
+		alive: true, stop: func() {}, wake: make(chan struct{}, 1), quiet: make(chan struct{}),
+	}
+	if p.tier.Wait > 0 {
+		p.seen = seen.NewWindow(twinAge, twinMax)
+	}
+	return p
 }
 
 // held is a record that was received and not yet handled. A delay topic's is
@@ -195,10 +206,15 @@ func (p *partition) end() {
 	p.hush()
 }
 
+// hush closes quiet, once, when nothing is under way and nothing new can begin.
 func (p *partition) hush() {
-	if p.quiet != nil && p.busy == 0 {
+	if !p.draining || p.busy > 0 {
+		return
+	}
+	select {
+	case <-p.quiet:
+	default:
 		close(p.quiet)
-		p.quiet = nil
 	}
 }
 
@@ -216,24 +232,21 @@ func (p *partition) complete(e *watermark.Entry) (freed int64, moved bool) {
 	return freed, ok && mark.Offset > p.saved.Offset
 }
 
-// drain lets nothing new begin and gives a channel that is closed when what has
-// begun is through.
-func (p *partition) drain() <-chan struct{} {
-	p.stop()
+// drain lets nothing new begin; quiet is closed when what has begun is through. A
+// revoke and a stop may drain the same partition.
+func (p *partition) drain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.stop() // under the lock: a start that comes in between would never be stopped
 	p.draining = true
-	p.quiet = make(chan struct{})
-	ch := p.quiet
 	p.hush()
-	return ch
 }
 
 // kill ends the generation and gives back the bytes that its open entries held.
 func (p *partition) kill() (freed int64) {
-	p.stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.stop()
 	if !p.alive {
 		return 0
 	}

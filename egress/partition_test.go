@@ -1,0 +1,153 @@
+package egress
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"causeway/egress/watermark"
+)
+
+// idleMember is a member without a group: its client never reaches anything.
+func idleMember(t *testing.T) *member {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:1"), kgo.Dialer(func(context.Context, string, string) (net.Conn, error) {
+		return nil, context.Canceled
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return &member{
+		group: "g", client: client, log: zap.NewNop(), revoke: 20 * time.Second,
+		release: func(int64) {}, handle: func(context.Context, *partition, held) {},
+		partitions: map[topicPartition]*partition{}, dirty: make(chan struct{}, 1),
+	}
+}
+
+func (m *member) own(topic string, id int32) *partition {
+	p := newPartition(m, topic, id)
+	m.partitions[topicPartition{topic, id}] = p
+	return p
+}
+
+func TestARevokeStopsAllItsPartitionsBeforeItWaitsForOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := idleMember(t)
+		p0, p1 := m.own("t", 0), m.own("t", 1)
+		p0.begin()
+		p1.begin()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			m.revoked(t.Context(), map[string][]int32{"t": {0, 1}})
+		}()
+		synctest.Wait()
+		for _, p := range []*partition{p0, p1} {
+			if p.begin() {
+				t.Errorf("partition %d: an attempt began during the revoke", p.id)
+			}
+		}
+		p0.end()
+		p1.end()
+		synctest.Wait()
+		select {
+		case <-done:
+		default:
+			t.Error("the revoke waits although nothing is under way")
+		}
+		time.Sleep(m.revoke)
+	})
+}
+
+// A stop drains all partitions while a revoke waits for some of them.
+func TestAPartitionThatIsDrainedTwiceWakesBothWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := idleMember(t)
+		p := m.own("t", 0)
+		p.begin()
+		began := time.Now()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			m.revoked(t.Context(), map[string][]int32{"t": {0}})
+		}()
+		synctest.Wait()
+		m.halt()
+		p.end()
+		<-done
+		if took := time.Since(began); took > 0 {
+			t.Errorf("the revoke took %v more after the last attempt had ended", took)
+		}
+		p.drain() // once more, with nobody waiting
+	})
+}
+
+// A rebalance may assign partitions in the middle of a stop, and a drain may come
+// at any line of a start: nothing runs on after halt.
+func TestNothingRunsAfterAHalt(t *testing.T) {
+	for range 100 {
+		m := idleMember(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for id := range int32(4) {
+			p := m.own("t", id)
+			wg.Go(func() { m.begin(ctx, p) })
+		}
+		halted := make(chan struct{})
+		go func() {
+			defer close(halted)
+			m.halt()
+			m.begin(ctx, m.partitions[topicPartition{"t", 0}])
+			m.runs.Wait()
+		}()
+		select {
+		case <-halted:
+		case <-time.After(10 * time.Second):
+			t.Fatal("a partition still runs after halt")
+		}
+		wg.Wait()
+		m.runs.Wait()
+		cancel()
+	}
+}
+
+func TestBytesOfAPartitionGoBackOnce(t *testing.T) {
+	for range 200 {
+		m := idleMember(t)
+		var mu sync.Mutex
+		var freed int64
+		m.release = func(n int64) {
+			mu.Lock()
+			defer mu.Unlock()
+			freed += n
+		}
+		p := m.own("t", 0)
+		var entries []*watermark.Entry
+		for i := range int64(64) {
+			entries = append(entries, p.push(&kgo.Record{Offset: i}, 1, 10, time.Now()))
+		}
+		var wg sync.WaitGroup
+		for _, e := range entries {
+			wg.Go(func() {
+				n, _ := p.complete(e)
+				m.release(n)
+			})
+		}
+		wg.Go(func() { m.lost(map[string][]int32{"t": {0}}) })
+		wg.Wait()
+		m.lost(map[string][]int32{"t": {0}})
+		if freed != 640 {
+			t.Fatalf("%d bytes came back, want the 640 that were taken", freed)
+		}
+		if p.push(&kgo.Record{Offset: 64}, 1, 10, time.Now()) != nil {
+			t.Fatal("a dead partition took a record")
+		}
+	}
+}
