@@ -149,14 +149,18 @@ func (e *Egress) report(t *task, started time.Time, res target.Result, out retry
 		e.met.endToEnd.Observe(started.Add(res.Took).Sub(t.event.Received).Seconds())
 	}
 	e.attempts.record(t, started, res, out)
-	line := e.log.Info
-	if out.Verdict != retry.Done {
-		line = e.log.Warn
-	}
-	line("delivery attempted",
+	fields := []zap.Field{
 		zap.String(keyEvent, t.event.ID), zap.String("source", t.event.Source), zap.String("type", t.event.Type),
 		zap.String(keySubscription, t.subscription.Name), zap.Int("attempt", d.Attempt), zap.Int("hop", d.Hop),
 		zap.String("class", res.Class.String()), zap.Int("status", res.Status), zap.Duration("took", res.Took),
-		zap.String("verdict", out.Verdict.String()), zap.String("reason", string(out.Reason)), zap.Duration("wait", out.Wait),
-		zap.String("origin", d.Origin.String()), zap.NamedError("error", res.Err))
+		zap.String("verdict", out.Verdict.String()), zap.String("origin", d.Origin.String()),
+	}
+	switch out.Verdict {
+	case retry.Done:
+		e.log.Info("delivery attempted", fields...)
+	case retry.Delay:
+		e.log.Warn("delivery attempted", append(fields, zap.Duration("wait", out.Wait), zap.NamedError("error", res.Err))...)
+	case retry.Dead:
+		e.log.Warn("delivery attempted", append(fields, zap.String("reason", string(out.Reason)), zap.NamedError("error", res.Err))...)
+	}
 }
