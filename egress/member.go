@@ -141,12 +141,31 @@ func (m *member) deliver(records []*kgo.Record, now time.Time) {
 func (m *member) hand(p *partition, records []*kgo.Record, now time.Time) {
 	pause, skewed := p.accept(records, now)
 	if pause {
-		m.client.PauseFetchPartitions(map[string][]int32{p.topic: {p.id}})
+		m.flow(p)
 	}
 	if skewed {
 		m.met.skewed.Inc()
 		m.log.Warn("a due time lies too far ahead for its tier: some process's clock is wrong; waiting the tier from now on",
 			zap.String("topic", p.topic), zap.Int32("partition", p.id))
+	}
+}
+
+// flow lets the client fetch the partition or not, as its backlog wants it now. The
+// wish is read under the lock under which it is carried out: a pause that is
+// overtaken by the resume after it, or by the next generation of the partition,
+// would stand for ever.
+func (m *member) flow(p *partition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := topicPartition{p.topic, p.id}
+	if m.partitions[key] != p {
+		return
+	}
+	named := map[string][]int32{p.topic: {p.id}}
+	if p.full() {
+		m.client.PauseFetchPartitions(named)
+	} else {
+		m.client.ResumeFetchPartitions(named)
 	}
 }
 
@@ -275,7 +294,7 @@ func (m *member) run(ctx context.Context, p *partition) {
 			return
 		}
 		if resume {
-			m.client.ResumeFetchPartitions(map[string][]int32{p.topic: {p.id}})
+			m.flow(p)
 		}
 		m.handle(ctx, p, h)
 	}

@@ -134,9 +134,16 @@ func (p *partition) accept(records []*kgo.Record, now time.Time) (pause, skewed 
 	return true, skewed
 }
 
+// full says whether fetching has to pause.
+func (p *partition) full() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.backlog.paused
+}
+
 // next waits for the head of the backlog and, in a delay topic, until it is due.
-// It has no record when the partition has ended. Resume is true when fetching has
-// to go on.
+// It has no record when the partition has ended. Resume is true when fetching may
+// have to go on.
 func (p *partition) next(ctx context.Context) (h held, resume bool) {
 	for {
 		if ctx.Err() != nil {

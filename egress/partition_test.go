@@ -151,3 +151,38 @@ func TestBytesOfAPartitionGoBackOnce(t *testing.T) {
 		}
 	}
 }
+
+// A poll that found the backlog full may be overtaken by the goroutine that
+// empties it, and by a new generation of the partition.
+func TestAPauseNeverOutlivesItsReason(t *testing.T) {
+	m := idleMember(t)
+	records := make([]*kgo.Record, backlogRecords)
+	for i := range records {
+		records[i] = &kgo.Record{Topic: "t", Offset: int64(i)}
+	}
+	p := m.own("t", 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	handled := make(chan struct{}, backlogRecords)
+	m.handle = func(context.Context, *partition, held) { handled <- struct{}{} }
+	m.begin(ctx, p)
+	for i := range 5000 {
+		m.hand(p, records, time.Now())
+		for range records {
+			<-handled
+		}
+		if paused := m.client.PauseFetchPartitions(nil); len(paused) > 0 {
+			t.Fatalf("round %d: nothing is left to handle and fetching is paused", i)
+		}
+	}
+	cancel()
+	m.runs.Wait()
+
+	m.hand(p, records, time.Now())
+	next := newPartition(m, "t", 0)
+	m.partitions[topicPartition{"t", 0}] = next
+	m.client.ResumeFetchPartitions(map[string][]int32{"t": {0}})
+	m.flow(p)
+	if paused := m.client.PauseFetchPartitions(nil); len(paused) > 0 {
+		t.Error("a generation that is over paused the next one")
+	}
+}
