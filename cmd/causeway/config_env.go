@@ -66,8 +66,8 @@ func (d *document) override(environ []string) (unknown []string) {
 	known := variables(reflect.TypeFor[config](), nil)
 	for _, entry := range environ {
 		name, text, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, envPrefix) || name == envConfig {
-			continue
+		if !strings.HasPrefix(name, envPrefix) || name == envConfig || text == "" {
+			continue // an empty one is how compose files and scripts leave a setting out
 		}
 		setting, ok := known[name]
 		if !ok {
