@@ -42,12 +42,18 @@ log: {level: debug}
 	listen := w.start("listen", "--listen", w.address["listen"], "--secret", "env:CANARY_DELIVERY", "--fail", "1")
 	for _, args := range [][]string{
 		{"send", "stripe", "-c", config, "--secret", "env:CANARY_OTHER", "--count", "20"},
-		{"send", "gitlab", "-c", config}, {"send", "basic", "-c", config}, {"send", "token", "-c", config},
-		{"send", "stripe", "-c", config, "--tamper", "signature"}, {"send", "token", "-c", config, "--tamper", "unsigned"},
+		{"send", "gitlab", "-c", config},
+		{"send", "basic", "-c", config},
+		{"send", "token", "-c", config},
+		{"send", "stripe", "-c", config, "--tamper", "signature"},
+		{"send", "token", "-c", config, "--tamper", "unsigned"},
 		// What somebody might type by mistake must not be repeated.
-		{"check", "-c", config}, {"config", "schema"},
-		{"tail", "webhooks.token", "--from-start", "-n", "1"}, {"tail", "webhooks.basic", "--from-start", "-n", "1"},
-		{"tail", "causeway.delay.1s", "--from-start", "-n", "1"}, {"tail", "causeway.attempts", "--from-start", "-n", "5"},
+		{"check", "-c", config},
+		{"config", "schema"},
+		{"tail", "webhooks.token", "--from-start", "-n", "1"},
+		{"tail", "webhooks.basic", "--from-start", "-n", "1"},
+		{"tail", "causeway.delay.1s", "--from-start", "-n", "1"},
+		{"tail", "causeway.attempts", "--from-start", "-n", "5"},
 	} {
 		w.run(args...)
 	}
@@ -63,7 +69,7 @@ log: {level: debug}
 	w.stop(dev)
 	w.lookAtData()
 	// The test itself must be able to find one.
-	if w.find([]byte("x" + base64.StdEncoding.EncodeToString([]byte(w.secret["token"])) + "x")) == "" {
+	if w.find([]byte("x"+base64.StdEncoding.EncodeToString([]byte(w.secret["token"]))+"x")) == "" {
 		t.Error("a secret in plain sight was not found")
 	}
 }

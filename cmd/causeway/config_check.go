@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"causeway/pkg/catalog"
 )
@@ -59,8 +60,7 @@ func (p *processFile) checkListen(k keys, address string) {
 
 func (p *processFile) checkDuration(k keys, d *catalog.Duration) {
 	if d != nil && *d < 0 {
-		text, _ := d.MarshalText() //nolint:errcheck // never fails
-		p.fault(k, "%s must not be negative", text)
+		p.fault(k, "%s must not be negative", time.Duration(*d))
 	}
 }
 

@@ -40,7 +40,7 @@ func (v variable) value(text string) (any, error) {
 		return text, nil
 	case v.kind.Kind() == reflect.Slice:
 		var list []any
-		for _, item := range strings.Split(text, ",") {
+		for item := range strings.SplitSeq(text, ",") {
 			list = append(list, strings.TrimSpace(item))
 		}
 		return list, nil

@@ -43,8 +43,7 @@ func (c *crew) run(ctx context.Context, name string, part func(context.Context) 
 // whyStopped is the error that ends a process: what a part failed with, else err,
 // and nothing when somebody just asked it to stop.
 func whyStopped(ctx context.Context, err error) error {
-	var died *partError
-	if errors.As(context.Cause(ctx), &died) {
+	if died, ok := errors.AsType[*partError](context.Cause(ctx)); ok {
 		return died
 	}
 	if ctx.Err() != nil {

@@ -27,11 +27,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot(stdout, stderr)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	var usage usageError
+	usage, misused := errors.AsType[usageError](err)
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &usage):
+	case misused:
 		fmt.Fprintf(stderr, "causeway: %v\nSee causeway %s --help.\n", err, usage.verb)
 		return 2
 	case errors.Is(err, errReported):

@@ -91,11 +91,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	err := until(limit, func() error {
 		if !strings.Contains(args[0], "/") {
-			conn, err := net.DialTimeout("tcp", args[0], time.Second)
-			if err == nil {
-				err = conn.Close()
-			}
-			return err
+			return dial(args[0])
 		}
 		body, err := get("http://" + args[0])
 		for _, text := range args[1:] {
@@ -127,9 +123,21 @@ func until(limit time.Duration, try func() error) error {
 	}
 }
 
+func dial(address string) error {
+	conn, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
 func get(url string) (string, error) {
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get(url)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return "", err
 	}

@@ -176,7 +176,7 @@ func (r *receiver) pass(req *http.Request, body []byte) int {
 	if err != nil {
 		return http.StatusBadGateway
 	}
-	defer resp.Body.Close() //nolint:errcheck // only drained
+	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
 	return resp.StatusCode
 }

@@ -142,7 +142,7 @@ func (s *sender) post(ctx context.Context, n int) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read from
+	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
 		return answer{}, fmt.Errorf("read the answer: %w", err)
@@ -165,10 +165,10 @@ func readAnswer(status int, body []byte) answer {
 // cause is an error without the address and port that make each one different,
 // and without the URL, whose query may hold a secret.
 func cause(err error) string {
-	if outer := (*url.Error)(nil); errors.As(err, &outer) {
+	if outer, ok := errors.AsType[*url.Error](err); ok {
 		err = outer.Err
 	}
-	if op := (*net.OpError)(nil); errors.As(err, &op) {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Op + ": " + op.Err.Error()
 	}
 	return err.Error()

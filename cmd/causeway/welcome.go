@@ -45,27 +45,19 @@ func (d *dev) where() string {
 // which dev was started.
 func (d *dev) suggestions(at serving) []string {
 	src := d.file.config.Ingress.Sources[0]
-	send := "causeway send " + src.Name
+	send := []string{"causeway send", src.Name}
 	if d.file.path != "" {
-		send += " -c " + quote(d.file.path)
+		send = append(send, "-c", quote(d.file.path))
 	}
-	if at.ingress != defaultIngress && d.examples {
-		send += " --url http://" + at.ingress + "/webhooks/" + src.Name
-	}
-	if d.options.data != defaultData && d.examples {
-		send += " --data " + quote(d.options.data)
-	}
-	for _, text := range d.options.secrets {
-		if ref, ok := strings.CutPrefix(text, src.Name+"="); ok && d.examples {
-			send += " --secret " + quote(ref)
-		}
+	if d.examples {
+		send = append(send, d.sendFlags(at, src)...)
 	}
 	tail := "causeway tail " + topicOf(src) + " --from-start"
 	if at.kafka != defaultBroker {
 		tail = "CAUSEWAY_KAFKA_BROKERS=" + at.kafka + " " + tail
 	}
 	lines := []string{
-		send,
+		strings.Join(send, " "),
 		tail,
 		fmt.Sprintf("kcat -C -b %s -t %s -o beginning -e", at.kafka, topicOf(src)),
 	}
@@ -74,6 +66,23 @@ func (d *dev) suggestions(at serving) []string {
 		lines = append(lines, curlLines(filepath.Join(d.options.data, devFile), at.ingress)...)
 	}
 	return lines
+}
+
+// sendFlags say what send cannot find out by itself about an example.
+func (d *dev) sendFlags(at serving, src catalog.SourceSpec) []string {
+	var flags []string
+	if at.ingress != defaultIngress {
+		flags = append(flags, "--url", "http://"+at.ingress+"/webhooks/"+src.Name)
+	}
+	if d.options.data != defaultData {
+		flags = append(flags, "--data", quote(d.options.data))
+	}
+	for _, text := range d.options.secrets {
+		if ref, ok := strings.CutPrefix(text, src.Name+"="); ok {
+			flags = append(flags, "--secret", quote(ref))
+		}
+	}
+	return flags
 }
 
 // curlLines sign a GitHub webhook in the shell. openssl takes an HMAC key only

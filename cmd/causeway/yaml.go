@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -18,6 +19,9 @@ const (
 	maxFileDepth = 32
 )
 
+// plainKey is a name that needs no quotes.
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
 // keys lead from the top of a document to one value: names and, in lists, indexes.
 type keys []string
 
@@ -28,9 +32,7 @@ func (k keys) String() string {
 		switch _, err := strconv.ParseUint(key, 10, 32); {
 		case err == nil:
 			fmt.Fprintf(&b, "[%s]", key)
-		case strings.ContainsFunc(key, func(r rune) bool {
-			return !(r == '_' || r == '-' || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z')
-		}):
+		case !plainKey.MatchString(key):
 			fmt.Fprintf(&b, "[%q]", key)
 		case b.Len() > 0:
 			b.WriteString("." + key)
@@ -81,7 +83,7 @@ func readYAML(text []byte) *document {
 	if err != nil {
 		var at position
 		message := "not YAML"
-		if bad := yamlerrors.Error(nil); errors.As(err, &bad) {
+		if bad, ok := errors.AsType[yamlerrors.Error](err); ok {
 			at, message = placeOf(bad.GetToken()), "not YAML: "+bad.GetMessage()
 		}
 		d.fault(nil, at, "%s", message)
