@@ -97,8 +97,9 @@ func (s *Server) write(w http.ResponseWriter, a answer) {
 	if a.contentType != "" {
 		header.Set("Content-Type", a.contentType)
 	}
-	// Handshakes give back what the request said.
-	header.Set("X-Content-Type-Options", "nosniff")
+	if a.outcome == outcomeHandshake {
+		header.Set("X-Content-Type-Options", "nosniff") // it gives back what the request said
+	}
 	if s.draining.Load() {
 		header.Set("Connection", "close") // so that the client goes to another process
 	}

@@ -60,20 +60,20 @@ func isToken(text string) bool {
 	return text != ""
 }
 
-// readBody reads the whole body, of at most limit bytes, into memory that held pays for.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64, held *holding) ([]byte, error) {
+// readBody reads the whole body, of at most limit bytes, into memory that v holds.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, v *visit, limit int64) ([]byte, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
 	p := pace{
-		conn: http.NewResponseController(w), chunked: r.ContentLength < 0, started: time.Now(),
+		conn: http.NewResponseController(w), chunked: r.ContentLength < 0, started: v.started,
 		grace: s.options.BodyGrace, rate: s.options.MinBodyRate, end: s.options.ReadTimeout,
 	}
 	first, most := int64(firstBuffer), limit
 	if r.ContentLength > 0 {
 		first, most = r.ContentLength, r.ContentLength
 	}
-	body, err := readAll(r.Body, min(first, firstBuffer), most, held, &p)
+	body, err := readAll(r.Body, min(first, firstBuffer), most, &v.held, &p)
 	switch {
 	case errors.Is(err, errBodyTooLarge), errors.Is(err, errMemory):
 		return nil, err

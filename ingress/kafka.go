@@ -31,15 +31,16 @@ type kafkaHealth struct {
 
 // note hears what became of each record.
 func (k *kafkaHealth) note(err error) {
-	switch {
-	case err == nil || ourFault(err):
-		if k.failing.Load() != 0 {
-			k.failing.Store(0)
-		}
-	default:
-		k.last.Store(&err)
-		k.failing.CompareAndSwap(0, int64(time.Since(k.start))+1)
+	if err != nil && !ourFault(err) {
+		k.failed(err)
+	} else if k.failing.Load() != 0 {
+		k.failing.Store(0)
 	}
+}
+
+func (k *kafkaHealth) failed(err error) {
+	k.last.Store(&err)
+	k.failing.CompareAndSwap(0, int64(time.Since(k.start))+1)
 }
 
 // run keeps the condition true to what is, until ctx ends.

@@ -42,7 +42,7 @@ type addressLimit struct {
 }
 
 // newAddressLimit allows perSecond requests per second and address and burst at once;
-// perSecond 0 is no limit.
+// perSecond 0 is no limit, and none is nil.
 func newAddressLimit(perSecond float64, burst int) *addressLimit {
 	if perSecond <= 0 {
 		return nil
@@ -68,9 +68,6 @@ func costOf(perSecond float64) (cost, credit int64) {
 // take counts one request of addr at now, in nanoseconds after the server's start.
 // Whoever has an IPv6 address has all of its /64.
 func (l *addressLimit) take(addr netip.Addr, now int64) bool {
-	if l == nil {
-		return true
-	}
 	if addr.Is6() {
 		if network, err := addr.Prefix(64); err == nil {
 			addr = network.Addr()

@@ -18,7 +18,7 @@ import (
 // takes all the others with it, so one client that hangs up would fail a hundred others.
 // Nor does it wait for room: a full buffer means that Kafka is behind, and then "again
 // later" is the honest answer.
-func (s *Server) produce(src *source, rec *kgo.Record, claim *dedup.Claim) {
+func (s *Server) produce(src *source, rec *kgo.Record, claim *dedup.Claim, started time.Time) {
 	if err := s.options.Writable(); err != nil {
 		claim.Settle(fmt.Errorf("%w: %w", errNotWritable, err))
 		return
@@ -28,7 +28,6 @@ func (s *Server) produce(src *source, rec *kgo.Record, claim *dedup.Claim) {
 		claim.Settle(fmt.Errorf("%w: %s", errTopicFull, rec.Topic))
 		return
 	}
-	started := time.Now()
 	s.options.Client.TryProduce(context.Background(), rec, func(_ *kgo.Record, err error) {
 		src.inFlight.give(size)
 		s.metrics.produce.Observe(seconds(started))
@@ -49,16 +48,27 @@ func (s *Server) wait(ctx context.Context, claim *dedup.Claim, limit time.Durati
 		return claim.Err()
 	default:
 	}
-	timer := time.NewTimer(limit)
+	timer := s.timer(limit)
+	defer s.timers.Put(timer)
 	defer timer.Stop()
 	select {
 	case <-claim.Done():
 		return claim.Err()
 	case <-timer.C:
-		return fmt.Errorf("%w of %s", errReplyTimeout, limit)
+		return fmt.Errorf("%w: %s", errReplyTimeout, limit)
 	case <-ctx.Done():
 		return errClientGone
 	}
+}
+
+// timer gives a running timer. A stopped one that is set again never fires for the
+// time before.
+func (s *Server) timer(d time.Duration) *time.Timer {
+	if t, ok := s.timers.Get().(*time.Timer); ok {
+		t.Reset(d)
+		return t
+	}
+	return time.NewTimer(d)
 }
 
 // ourFault tells whether a produce error is about this one record, not about Kafka.

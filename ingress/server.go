@@ -32,6 +32,7 @@ type Server struct {
 	bodies     budget // all bodies in memory
 	topicShare int64  // bytes in flight to one topic
 	draining   atomic.Bool
+	timers     sync.Pool // of *time.Timer, stopped
 
 	table      atomic.Pointer[table]
 	rebuilding sync.Mutex
@@ -72,12 +73,13 @@ func (s *Server) Handler() http.Handler {
 	return router
 }
 
-// visit is what is known of one request so far: the fields of its log line.
+// visit is what is known of one request so far: mostly the fields of its log line.
 type visit struct {
 	started      time.Time
 	name         string  // of the source, as the URL has it
 	source       *source // nil: unknown
 	client, peer netip.Addr
+	held         holding // of the memory for bodies
 	bodyRead     bool
 	size         int
 	id           string
@@ -108,7 +110,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (answ
 	if !slices.Contains(src.methods, r.Method) {
 		return answer{}, errMethod
 	}
-	if !s.perAddress.take(v.limited(), s.now()) {
+	if s.perAddress != nil && !s.perAddress.take(v.limited(), s.now()) {
 		return answer{}, errAddressRate
 	}
 	gzipped, err := checkContent(r, src)
@@ -116,9 +118,9 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (answ
 		return answer{}, err
 	}
 
-	held := holding{from: &s.bodies}
-	defer held.release()
-	body, err := s.readBody(w, r, src.maxBody, &held)
+	v.held.from = &s.bodies
+	defer v.held.release()
+	body, err := s.readBody(w, r, v, src.maxBody)
 	if err != nil {
 		return answer{}, err
 	}
@@ -130,14 +132,13 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (answ
 	if err := src.verify(m, now); err != nil {
 		return answer{}, err
 	}
-	wait, ok := src.rate.take(s.now())
-	if !ok {
+	if wait, ok := src.rate.take(s.now); !ok {
 		v.retryAfter = wait
 		return answer{}, errSourceRate
 	}
 	inside := m
 	if gzipped {
-		if inside, err = decompressed(m, src.maxBody, &held); err != nil {
+		if inside, err = decompressed(m, src.maxBody, &v.held); err != nil {
 			return answer{}, err
 		}
 	}
@@ -159,7 +160,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (answ
 	}
 	claim, first := s.claim(e)
 	if first {
-		s.produce(src, record, claim)
+		s.produce(src, record, claim, now)
 	}
 	if err := s.wait(r.Context(), claim, src.replyTimeout); err != nil {
 		return answer{}, err

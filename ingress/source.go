@@ -49,13 +49,13 @@ func (r *sourceRate) set(perSecond float64) {
 	r.cost.Store(cost)
 }
 
-// take counts one accepted webhook at now, in nanoseconds after the server's start.
-func (r *sourceRate) take(now int64) (wait time.Duration, ok bool) {
+// take counts one accepted webhook; now gives nanoseconds after the server's start.
+func (r *sourceRate) take(now func() int64) (wait time.Duration, ok bool) {
 	cost := r.cost.Load()
 	if cost == 0 {
 		return 0, true
 	}
-	return r.bucket.take(now, cost, r.credit.Load())
+	return r.bucket.take(now(), cost, r.credit.Load())
 }
 
 // table is the sources of one snapshot by name.
