@@ -44,6 +44,10 @@ func (e *Egress) attempt(t *task) {
 	}
 	out := e.decide(t, started, res)
 	e.report(t, started, res, out)
+	if !p.owned() {
+		p.end() // the next owner makes the delivery again: what this one wrote would be a second chain
+		return
+	}
 	switch out.Verdict {
 	case retry.Done:
 		e.complete(p, t.entry)

@@ -205,6 +205,13 @@ func (p *partition) begin() bool {
 	return true
 }
 
+// owned says whether this generation still owns its partition.
+func (p *partition) owned() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.alive
+}
+
 // end takes back one begin.
 func (p *partition) end() {
 	p.mu.Lock()

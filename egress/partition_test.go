@@ -165,7 +165,7 @@ func TestAPauseNeverOutlivesItsReason(t *testing.T) {
 	handled := make(chan struct{}, backlogRecords)
 	m.handle = func(context.Context, *partition, held) { handled <- struct{}{} }
 	m.begin(ctx, p)
-	for i := range 5000 {
+	for i := range 2000 {
 		m.hand(p, records, time.Now())
 		for range records {
 			<-handled

@@ -23,8 +23,10 @@ type settler struct {
 	e      *Egress
 
 	stopping chan struct{}
-	once     sync.Once
-	repeats  sync.WaitGroup // writes that are made again
+
+	mu      sync.Mutex
+	stopped bool           // no write is made again any more
+	repeats sync.WaitGroup // writes that are made again
 }
 
 func newSettler(client *kgo.Client, e *Egress) *settler {
@@ -84,10 +86,22 @@ func (s *settler) write(t *task, r *kgo.Record, acknowledged func()) {
 			t.partition.end()
 			return
 		}
-		// The promise must not produce: with a full buffer that would wait for
-		// itself.
-		s.repeats.Go(func() { s.failed(t, r, acknowledged, err) })
+		s.again(t, func() { s.failed(t, r, acknowledged, err) })
 	})
+}
+
+// again runs what makes the task's write again, and lets the task go when that is
+// no use: in a stop, and when the partition has gone, whose next owner makes the
+// delivery and its writes anew. A promise must not produce by itself: with a full
+// buffer it would wait for itself.
+func (s *settler) again(t *task, f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped || !t.partition.owned() {
+		t.partition.end()
+		return
+	}
+	s.repeats.Go(f)
 }
 
 func (s *settler) failed(t *task, r *kgo.Record, acknowledged func(), err error) {
@@ -112,17 +126,23 @@ func (s *settler) failed(t *task, r *kgo.Record, acknowledged func(), err error)
 	case <-s.stopping:
 		t.partition.end()
 	case <-pause.C:
+		if !t.partition.owned() {
+			t.partition.end()
+			return
+		}
 		s.write(t, &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}, acknowledged)
 	}
 }
 
-// stop waits until what was written is acknowledged.
+// stop waits until what was written is acknowledged, or ctx ends.
 func (s *settler) stop(ctx context.Context) error {
 	err := s.client.Flush(ctx)
-	s.once.Do(func() { close(s.stopping) })
-	s.repeats.Wait()
+	s.mu.Lock()
+	s.stopped = true
+	close(s.stopping)
+	s.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("flush delay and DLQ records, what they settle comes again: %w", err)
 	}
-	return nil
+	return within(ctx, "repeated writes", s.repeats.Wait)
 }

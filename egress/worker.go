@@ -86,21 +86,26 @@ func (e *Egress) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make the producer of delay and DLQ records: %w", err)
 	}
-	defer settling.Close()
 	recording, err := kgo.NewClient(e.o.Kafka.AttemptProducer()...)
 	if err != nil {
+		settling.Close()
 		return fmt.Errorf("make the producer of attempt records: %w", err)
 	}
-	defer recording.Close()
+	closeProducers := func() {
+		recording.Close()
+		settling.Close()
+	}
 	e.settle = newSettler(settling, e)
 	e.attempts = &attemptLog{client: recording, topic: e.o.Kafka.Prefix + "attempts", dropped: e.met.attemptRecordsDropped}
 	if e.cluster, err = e.findCluster(ctx, settling); err != nil {
+		closeProducers()
 		return nil // ctx ended before Kafka answered: there is nothing to stop
 	}
 	e.kafka.OK()
 
 	events, err := e.join("egress", nil, e.fanOut, e.snapshot().Topics())
 	if err != nil {
+		closeProducers()
 		return err
 	}
 	tiers := map[string]delay.Tier{}
@@ -112,43 +117,54 @@ func (e *Egress) Run(ctx context.Context) error {
 	delayed, err := e.join("delay", tiers, e.comeBack, delays)
 	if err != nil {
 		events.client.Close()
+		closeProducers()
 		return err
 	}
 	e.met.watch(events, delayed)
 
-	polling, stopPolling := context.WithCancel(ctx)
-	defer stopPolling()
 	committing, stopCommits := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCommits()
 	var loops, commits sync.WaitGroup
 	for _, m := range []*member{events, delayed} {
-		loops.Go(func() { m.poll(polling) })
+		loops.Go(func() { m.poll(ctx) })
 		commits.Go(func() { m.commits(committing) })
 	}
-	loops.Go(func() { e.watchLag(polling, settling) })
+	loops.Go(func() { e.watchLag(ctx, settling) })
 
 	<-ctx.Done()
-	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.o.ShutdownTimeout)
-	defer cancel()
 	e.kafka.Fail("egress is stopping")
-	loops.Wait()
-	// Attempts are cut off a little before the deadline: flushing, committing and
-	// leaving need some of it too.
-	overrun := time.AfterFunc(e.o.ShutdownTimeout*3/5, func() { cut(errStopping) })
+	timeout := e.o.ShutdownTimeout
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	// Some of the time is kept for what comes after: an attempt that hangs must not
+	// take away the writes, nor a topic that takes no writes the others' commit, nor
+	// a broker that is dead the end.
+	overrun := time.AfterFunc(timeout*3/5, func() { cut(errStopping) })
 	defer overrun.Stop()
-	err = within(deadline, "attempts", func() {
+	settled, cancelSettled := context.WithTimeout(deadline, timeout*4/5)
+	defer cancelSettled()
+	err = within(settled, "attempts", func() {
+		loops.Wait()
 		events.halt()
 		delayed.halt()
 		e.dispatch.stop()
 	})
-	err = errors.Join(err, e.settle.stop(deadline))
-	_ = recording.Flush(deadline) // what is not written is not missed: attempt records may be dropped
+	err = errors.Join(err, e.settle.stop(settled))
+	_ = recording.Flush(settled) // what is not written is not missed: attempt records may be dropped
 	stopCommits()
-	commits.Wait()
-	for _, m := range []*member{events, delayed} {
-		err = errors.Join(err, m.leave(deadline))
+	var left [2]error
+	late := within(deadline, "commits and leaving the groups", func() {
+		commits.Wait()
+		var leaving sync.WaitGroup
+		leaving.Go(func() { left[0] = events.leave(deadline) })
+		leaving.Go(func() { left[1] = delayed.leave(deadline) })
+		leaving.Wait()
+		closeProducers()
+	})
+	if late != nil {
+		return errors.Join(err, late)
 	}
-	return err
+	return errors.Join(err, left[0], left[1])
 }
 
 // within waits for f until ctx ends.
@@ -162,7 +178,7 @@ func within(ctx context.Context, what string, f func()) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("stop egress: %s still under way at the shutdown timeout; they come again", what)
+		return fmt.Errorf("stop egress: %s still under way at the shutdown timeout: what is not committed comes again", what)
 	}
 }
 
