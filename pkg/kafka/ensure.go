@@ -55,7 +55,7 @@ func Ensure(ctx context.Context, cl *kgo.Client, plan []Topic) (created []string
 func create(ctx context.Context, adm *kadm.Client, t Topic) (bool, error) {
 	configs := make(map[string]*string, len(t.Configs))
 	for k, v := range t.Configs {
-		configs[k] = kadm.StringPtr(v)
+		configs[k] = new(v)
 	}
 	r, err := adm.CreateTopic(ctx, t.Partitions, t.Replication, configs, t.Name)
 	switch {
@@ -103,7 +103,7 @@ func describe(ctx context.Context, cl *kgo.Client, names []string) (map[string]k
 	req.Topics = []kmsg.MetadataRequestTopic{} // nil would be all topics
 	for _, name := range names {
 		t := kmsg.NewMetadataRequestTopic()
-		t.Topic = kmsg.StringPtr(name)
+		t.Topic = new(name)
 		req.Topics = append(req.Topics, t)
 	}
 	resp, err := req.RequestWith(ctx, cl)

@@ -149,10 +149,14 @@ func (b *Broker) Addr() string { return b.gate.Addr().String() }
 // Run does what must be done while the broker is in use: it writes checkpoints,
 // trims old records and watches the disk. It blocks until ctx ends; then Close.
 func (b *Broker) Run(ctx context.Context) error {
+	second := time.Second
+	if b.opts.Network != nil {
+		second = time.Minute // a bubble's days cost as much wall time as there are rounds in them
+	}
 	var wg sync.WaitGroup
-	wg.Go(func() { every(ctx, time.Second, b.watch) })
-	wg.Go(func() { every(ctx, 3*time.Second, func() { b.keepCheckpoint(ctx) }) })
-	wg.Go(func() { every(ctx, time.Minute, func() { b.trim(ctx) }) })
+	wg.Go(func() { every(ctx, second, b.watch) })
+	wg.Go(func() { every(ctx, 3*second, func() { b.keepCheckpoint(ctx) }) })
+	wg.Go(func() { every(ctx, 60*second, func() { b.trim(ctx) }) })
 	wg.Wait()
 	return nil
 }

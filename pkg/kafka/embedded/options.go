@@ -31,9 +31,8 @@ type Options struct {
 	Registerer prometheus.Registerer
 	Network    *kfake.VirtualNetwork // a test bubble's, in place of sockets
 
-	off      without
-	settings map[string]string               // kfake's broker settings, for tests
-	space    func(dir string) (space, error) // the file system's, for tests
+	off   without
+	space func(dir string) (space, error) // the file system's, for tests
 }
 
 // without switches guards off, one by one, in the tests that show what each of

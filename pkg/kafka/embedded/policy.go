@@ -31,7 +31,10 @@ func fixed() map[string]string {
 
 // settings are the broker's own, which topics without explicit ones fall back to.
 func (b *Broker) settings() map[string]string {
-	s := map[string]string{
+	if b.opts.off.Policy {
+		return nil
+	}
+	return map[string]string{
 		"log.retention.ms":    "-1",
 		"log.retention.bytes": "-1",
 		"log.segment.bytes":   strconv.Itoa(8 << 20), // what was trimmed is freed by whole segments
@@ -39,13 +42,6 @@ func (b *Broker) settings() map[string]string {
 		// group begin again.
 		"offsets.retention.minutes": strconv.Itoa(1<<31 - 1),
 	}
-	if b.opts.off.Policy {
-		s = make(map[string]string)
-	}
-	for k, v := range b.opts.settings {
-		s[k] = v
-	}
-	return s
 }
 
 // enforce puts the rules before kfake's own handling of requests.
@@ -97,7 +93,7 @@ func refuseCreate(r kmsg.Request) kmsg.Response {
 		}
 		for name, value := range missing {
 			c := kmsg.NewCreateTopicsRequestTopicConfig()
-			c.Name, c.Value = name, kmsg.StringPtr(value)
+			c.Name, c.Value = name, new(value)
 			t.Configs = append(t.Configs, c)
 		}
 	}
@@ -203,7 +199,7 @@ func (b *Broker) checkPolicy(ctx context.Context, topics []topic) error {
 		var wrong []kadm.AlterConfig
 		for name, want := range fixed() {
 			if fault(name, t.configs[name]) != "" {
-				wrong = append(wrong, kadm.AlterConfig{Op: kadm.SetConfig, Name: name, Value: kadm.StringPtr(want)})
+				wrong = append(wrong, kadm.AlterConfig{Op: kadm.SetConfig, Name: name, Value: new(want)})
 			}
 		}
 		if len(wrong) == 0 {

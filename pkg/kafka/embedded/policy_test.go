@@ -72,12 +72,12 @@ func TestSettingsThatCouldLoseRecordsCannotBeMadeLater(t *testing.T) {
 		change  kadm.AlterConfig
 		refused bool
 	}{
-		"compaction":            {kadm.AlterConfig{Op: kadm.SetConfig, Name: "cleanup.policy", Value: kadm.StringPtr("compact")}, true},
-		"compaction added":      {kadm.AlterConfig{Op: kadm.AppendConfig, Name: "cleanup.policy", Value: kadm.StringPtr("compact")}, true},
-		"a retention":           {kadm.AlterConfig{Op: kadm.SetConfig, Name: "retention.ms", Value: kadm.StringPtr("1")}, true},
+		"compaction":            {kadm.AlterConfig{Op: kadm.SetConfig, Name: "cleanup.policy", Value: new("compact")}, true},
+		"compaction added":      {kadm.AlterConfig{Op: kadm.AppendConfig, Name: "cleanup.policy", Value: new("compact")}, true},
+		"a retention":           {kadm.AlterConfig{Op: kadm.SetConfig, Name: "retention.ms", Value: new("1")}, true},
 		"retention unset":       {kadm.AlterConfig{Op: kadm.DeleteConfig, Name: "retention.bytes"}, true},
-		"no retention, again":   {kadm.AlterConfig{Op: kadm.SetConfig, Name: "retention.ms", Value: kadm.StringPtr("-1")}, false},
-		"something else, as is": {kadm.AlterConfig{Op: kadm.SetConfig, Name: "max.message.bytes", Value: kadm.StringPtr("2000000")}, false},
+		"no retention, again":   {kadm.AlterConfig{Op: kadm.SetConfig, Name: "retention.ms", Value: new("-1")}, false},
+		"something else, as is": {kadm.AlterConfig{Op: kadm.SetConfig, Name: "max.message.bytes", Value: new("2000000")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp, err := adm.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{tc.change}, "webhooks.a")
@@ -90,13 +90,13 @@ func TestSettingsThatCouldLoseRecordsCannotBeMadeLater(t *testing.T) {
 		})
 	}
 	t.Run("the old request, which unsets what it leaves out", func(t *testing.T) {
-		resp, err := adm.AlterTopicConfigsState(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: kadm.StringPtr("1")}}, "webhooks.a")
+		resp, err := adm.AlterTopicConfigsState(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: new("1")}}, "webhooks.a")
 		if err != nil || !errors.Is(resp[0].Err, kerr.PolicyViolation) {
 			t.Errorf("alter = %v, %v", err, resp)
 		}
 	})
 	t.Run("the broker's own retention", func(t *testing.T) {
-		resp, err := adm.AlterBrokerConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "log.retention.ms", Value: kadm.StringPtr("1")}})
+		resp, err := adm.AlterBrokerConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "log.retention.ms", Value: new("1")}})
 		if err != nil || !errors.Is(resp[0].Err, kerr.PolicyViolation) {
 			t.Errorf("alter = %v, %v", err, resp)
 		}
@@ -129,8 +129,8 @@ func TestTopicsMadeWithoutThePolicyAreMendedAtStart(t *testing.T) {
 // TestCompactionLosesThePartitionInACrash is why no topic may be compacted: it
 // kills the broker between the removal of the old segments and the new ones.
 func TestCompactionLosesThePartitionInACrash(t *testing.T) {
-	const records = 40_000
-	o := childOptions{Off: without{Policy: true, Checkpoint: true}, Settings: map[string]string{"log.cleaner.backoff.ms": "300"}}
+	const records = 20_000
+	o := childOptions{Off: without{Policy: true, Checkpoint: true}}
 	for range 10 {
 		o.Dir = t.TempDir()
 		c := startChild(t, o)
@@ -149,11 +149,17 @@ func TestCompactionLosesThePartitionInACrash(t *testing.T) {
 			info, err := os.Stat(filepath.Join(o.Dir, "partitions", "state-0", "0.dat"))
 			return err == nil && info.Size() > records*1024
 		}
-		for deadline := time.Now().Add(5 * time.Second); whole() && time.Now().Before(deadline); {
-			continue // no pause: the window is short
+		c.compact()
+		for deadline := time.After(10 * time.Second); whole(); {
+			select {
+			case <-time.After(100 * time.Microsecond):
+				continue
+			case <-deadline:
+				t.Fatal("nothing was compacted")
+			}
 		}
 		c.kill()
-		c = startChild(t, childOptions{Dir: o.Dir, Off: o.Off})
+		c = startChild(t, o)
 		_, end := extent(t, c.addr, "state")
 		c.kill()
 		if end < records {
@@ -218,7 +224,7 @@ func TestMixedRequestIsAnsweredForEachTopic(t *testing.T) {
 		rt := kmsg.NewCreateTopicsRequestTopic()
 		rt.Topic, rt.NumPartitions, rt.ReplicationFactor = name, 1, 1
 		c := kmsg.NewCreateTopicsRequestTopicConfig()
-		c.Name, c.Value = "cleanup.policy", kmsg.StringPtr(policy)
+		c.Name, c.Value = "cleanup.policy", new(policy)
 		rt.Configs = append(rt.Configs, c)
 		req.Topics = append(req.Topics, rt)
 	}

@@ -51,10 +51,9 @@ func (b *Broker) watch() {
 	}
 	was := b.Writable()
 	err := b.look(was != nil)
-	switch {
-	case err == nil:
+	if err == nil {
 		b.room.full.Store(nil)
-	default:
+	} else {
 		b.room.full.Store(&err)
 	}
 	switch {

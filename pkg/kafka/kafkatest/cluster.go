@@ -166,7 +166,7 @@ func (c *Cluster) await(ctx context.Context) error {
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("wait for %d brokers: %w, seen %d (%v)\n%s", len(c.brokers), ctx.Err(), seen, err, tail(c.brokers[0].log()))
+			return fmt.Errorf("wait for %d brokers, seen %d: %w\n%s", len(c.brokers), seen, errors.Join(ctx.Err(), err), tail(c.brokers[0].log()))
 		}
 	}
 }

@@ -1,0 +1,81 @@
+package kafka_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"causeway/egress/delay"
+	"causeway/pkg/kafka"
+	"causeway/pkg/kafka/kafkatest"
+)
+
+func TestMain(m *testing.M) { kafkatest.Main(m) }
+
+// TestPlanOnRealKafka creates the whole plan and reads it back: kfake takes any
+// setting under any name, a real broker does not.
+func TestPlanOnRealKafka(t *testing.T) {
+	for name, brokers := range map[string]int{"one broker": 1, "three brokers": 3} {
+		t.Run(name, func(t *testing.T) {
+			c := kafkatest.Real(t, brokers)
+			prefix := kafkatest.Prefix(t)
+			plan := kafka.Plan(kafka.PlanOptions{
+				Prefix: prefix, Tiers: delay.Names()[:2], Brokers: brokers,
+				Sources: []kafka.SourceTopic{{Name: prefix + "webhooks.a", Partitions: 3}},
+			})
+			for i := range plan {
+				plan[i].Partitions = min(plan[i].Partitions, 3) // quicker to make
+			}
+			o := c.Options()
+			cl := open(t, o.Base("test"))
+			created, err := kafka.Ensure(t.Context(), cl, plan)
+			if err != nil || len(created) != len(plan) {
+				t.Fatalf("created %v, %v", created, err)
+			}
+			for _, want := range plan {
+				configs, err := kadm.NewClient(cl).DescribeTopicConfigs(t.Context(), want.Name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := make(map[string]string)
+				for _, c := range configs[0].Configs {
+					got[c.Key] = c.MaybeValue()
+				}
+				for key, value := range want.Configs {
+					if got[key] != value {
+						t.Errorf("%s: %s = %q, want %q", want.Name, key, got[key], value)
+					}
+				}
+			}
+			fit(t, o, plan[0].Name, prefix+"delay.1s")
+		})
+	}
+}
+
+// fit sends the largest event there may be, in the format that makes it largest,
+// through an event topic and a delay topic, and one that is too large.
+func fit(t *testing.T, o kafka.Options, events, waiting string) {
+	t.Helper()
+	incompressible := make([]byte, (kafka.DefaultMaxBody+2)/3*4+32<<10)
+	_, _ = rand.Read(incompressible)
+	header := kgo.RecordHeader{Key: "x", Value: make([]byte, 64<<10)}
+	_, _ = rand.Read(header.Value)
+	r := &kgo.Record{Topic: events, Key: []byte("id"), Value: incompressible, Headers: []kgo.RecordHeader{header}}
+	if err := open(t, o.IngressProducer()).ProduceSync(t.Context(), r).FirstErr(); err != nil {
+		t.Errorf("the largest event: %v", err)
+	}
+	settle := open(t, o.SettleProducer())
+	state := kgo.RecordHeader{Key: "state", Value: header.Value}
+	r = &kgo.Record{Topic: waiting, Key: []byte("id"), Value: incompressible, Headers: []kgo.RecordHeader{header, state}}
+	if err := settle.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+		t.Errorf("the largest delivery: %v", err)
+	}
+	r = &kgo.Record{Topic: waiting, Value: make([]byte, kafka.DelayBytes(kafka.DefaultMaxBody))}
+	if err := settle.ProduceSync(t.Context(), r).FirstErr(); !errors.Is(err, kerr.MessageTooLarge) {
+		t.Errorf("more than that: %v, want MESSAGE_TOO_LARGE", err)
+	}
+}
