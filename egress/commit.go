@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
@@ -31,7 +32,7 @@ func (m *member) commits(ctx context.Context) {
 			return
 		case <-m.dirty:
 		}
-		if err := m.commit(ctx, m.all()); err != nil && ctx.Err() == nil {
+		if err := m.commitWithin(ctx, m.all()); err != nil && ctx.Err() == nil {
 			m.met.commitErrors.Inc()
 			m.log.Warn("commit: trying again", zap.String("group", m.group), zap.Error(err))
 			m.touch()
@@ -45,16 +46,31 @@ func (m *member) commits(ctx context.Context) {
 	}
 }
 
+// commitWait is how long one commit may take. A revoke and a stop wait for it.
+const commitWait = 10 * time.Second
+
+func (m *member) commitWithin(ctx context.Context, partitions []*partition) error {
+	ctx, cancel := context.WithTimeout(ctx, commitWait)
+	defer cancel()
+	return m.commit(ctx, partitions)
+}
+
 // commit saves the marks of those partitions that moved, in one request of our
 // own. kgo's commits load the generation when they are sent: a process that was
 // frozen in between would commit with its next generation, for partitions that
 // somebody else owns by then. Here member and generation are captured in the same
-// locked section that finds the partitions alive, and kgo calls lost, which kills
-// them under that lock, before it joins again: so what is captured is never newer
-// than the ownership.
+// locked section that finds the partitions alive and owned by that very member: so
+// what is captured is never newer than the ownership.
 func (m *member) commit(ctx context.Context, partitions []*partition) error {
-	m.committing.Lock()
-	defer m.committing.Unlock()
+	select {
+	case m.committing <- struct{}{}:
+		defer func() { <-m.committing }()
+	case <-ctx.Done():
+		return fmt.Errorf("commit of group %s: an earlier one is still under way: %w", m.group, ctx.Err())
+	}
+	if err := m.adopt(ctx); err != nil {
+		return err
+	}
 	req, marks := m.commitRequest(partitions)
 	if len(marks) == 0 {
 		return nil
@@ -84,6 +100,48 @@ func (m *member) commit(ctx context.Context, partitions []*partition) error {
 	return errors.Join(errs...)
 }
 
+// adopt takes over the partitions that kgo kept although it joined anew. A member
+// that was thrown out of its group while a rebalance was under way hears nothing of
+// having lost anything: its join is answered with UNKNOWN_MEMBER_ID, and kgo joins
+// as a new member that still reads the same partitions. Somebody else may have
+// owned them meanwhile and be further than we are.
+func (m *member) adopt(ctx context.Context) error {
+	m.mu.Lock()
+	id, _ := m.client.GroupMetadata()
+	var kept []*partition
+	for _, p := range m.partitions {
+		// Before the new member has been told what it owns, what is here may be
+		// somebody else's.
+		if p.as != id && m.as == id {
+			kept = append(kept, p)
+		}
+	}
+	m.mu.Unlock()
+	if len(kept) == 0 {
+		return nil
+	}
+	offsets, err := kadm.NewClient(m.client).FetchOffsets(ctx, m.group)
+	if err != nil {
+		return fmt.Errorf("look up what was committed for %d partitions of group %s while this process was out of it: %w", len(kept), m.group, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.as != id {
+		return nil
+	}
+	for _, p := range kept {
+		o, committed := offsets.Lookup(p.topic, p.id)
+		if committed && o.Err != nil {
+			continue // asked again with the next commit
+		}
+		if committed {
+			p.adopt(o.At)
+		}
+		p.as = id
+	}
+	return nil
+}
+
 type markedPartition struct {
 	partition *partition
 	mark      watermark.Mark
@@ -99,7 +157,7 @@ func (m *member) commitRequest(partitions []*partition) (*kmsg.OffsetCommitReque
 	topics := map[string]*kmsg.OffsetCommitRequestTopic{}
 	for _, p := range partitions {
 		mark, ok := p.mark()
-		if !ok {
+		if !ok || p.as != req.MemberID {
 			continue
 		}
 		marks[topicPartition{p.topic, p.id}] = markedPartition{p, mark}

@@ -22,8 +22,8 @@
 // are tied to the object at the moment the client buffers them, so that records
 // of an older generation can't be taken for those of the next one. A commit
 // captures member and generation under the lock under which the object is known
-// to be alive: a process that was frozen meanwhile commits with a generation
-// that the group has left, and is refused.
+// to be alive and that member's: a process that was frozen meanwhile commits with a
+// generation that the group has left, and is refused.
 //
 // Locks, always taken in this order: member.mu, partition.mu, dispatcher.mu.
 package egress

@@ -20,7 +20,7 @@ import (
 // fanOut turns an event into a delivery for each subscription that wants it.
 func (e *Egress) fanOut(ctx context.Context, p *partition, h held) {
 	r := h.record
-	if r.Offset < p.start {
+	if p.earlier(r.Offset) {
 		return
 	}
 	if r.Value == nil { // a tombstone: nothing to deliver, and no fault
@@ -55,14 +55,14 @@ func (e *Egress) fanOut(ctx context.Context, p *partition, h held) {
 // its wait, or into the queue of its subscription.
 func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 	r, d := h.record, h.delivery
-	if d != nil && p.seen.Earlier(twin(d), r.Offset, r.Timestamp) && r.Offset >= p.start {
+	if d != nil && p.seen.Earlier(twin(d), r.Offset, r.Timestamp) && !p.earlier(r.Offset) {
 		// Somebody died between carrying the delivery on and committing that, and
 		// carried it on once more: this is the second chain, the first one counts.
 		e.met.duplicates.Inc()
 		e.pass(p, r)
 		return
 	}
-	if r.Offset < p.start {
+	if p.earlier(r.Offset) {
 		return
 	}
 	if d == nil {

@@ -51,9 +51,10 @@ type member struct {
 	partitions map[topicPartition]*partition
 	topicIDs   map[string]kadm.TopicID
 	fetched    map[topicPartition]fetchedCommit
-	halted     bool // no partition starts any more
+	halted     bool   // no partition starts any more
+	as         string // the member that owns what was assigned, by its id
 
-	committing sync.Mutex // one commit of the group at a time
+	committing chan struct{} // holds a token while a commit is under way: one at a time
 	dirty      chan struct{}
 	runs       sync.WaitGroup // of the partitions
 }
@@ -183,6 +184,7 @@ func (m *member) assigned(cl *kgo.Client, assigned map[string][]int32) {
 	<-m.ready
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.as, _ = cl.GroupMetadata()
 	for topic, ids := range assigned {
 		for _, id := range ids {
 			m.partitions[topicPartition{topic, id}] = newPartition(m, topic, id)
@@ -216,9 +218,7 @@ wait:
 			break wait
 		}
 	}
-	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if err := m.commit(commitCtx, going); err != nil {
+	if err := m.commitWithin(context.WithoutCancel(ctx), going); err != nil {
 		m.log.Warn("commit of revoked partitions: what they delivered since the last commit comes again", zap.String("group", m.group), zap.Error(err))
 	}
 	m.drop(going)

@@ -20,6 +20,7 @@ type partition struct {
 	topic  string
 	id     int32
 	tier   delay.Tier // of a delay topic; zero for events
+	as     string     // the member that owns it, by its id; under member.mu
 
 	stop context.CancelFunc // ends run
 	wake chan struct{}      // there is something new in the backlog
@@ -40,7 +41,7 @@ type partition struct {
 
 func newPartition(m *member, topic string, id int32) *partition {
 	p := &partition{
-		member: m, topic: topic, id: id, tier: m.tiers[topic],
+		member: m, topic: topic, id: id, tier: m.tiers[topic], as: m.as,
 		alive: true, stop: func() {}, wake: make(chan struct{}, 1), quiet: make(chan struct{}),
 	}
 	if p.tier.Wait > 0 {
@@ -230,6 +231,21 @@ func (p *partition) hush() {
 	default:
 		close(p.quiet)
 	}
+}
+
+// earlier says whether the offset was settled by another owner.
+func (p *partition) earlier(offset int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return offset < p.start
+}
+
+// adopt goes on where another owner committed last, if that is ahead of us.
+func (p *partition) adopt(offset int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.start = max(p.start, offset)
+	p.saved.Offset = max(p.saved.Offset, offset)
 }
 
 // complete counts one settlement of the entry and gives back the bytes that it

@@ -27,7 +27,7 @@ func idleMember(t *testing.T) *member {
 	return &member{
 		group: "g", client: client, log: zap.NewNop(), revoke: 20 * time.Second,
 		release: func(int64) {}, handle: func(context.Context, *partition, held) {},
-		partitions: map[topicPartition]*partition{}, dirty: make(chan struct{}, 1),
+		partitions: map[topicPartition]*partition{}, dirty: make(chan struct{}, 1), committing: make(chan struct{}, 1),
 	}
 }
 

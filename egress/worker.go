@@ -225,6 +225,7 @@ func (e *Egress) join(name string, tiers map[string]delay.Tier, handle func(cont
 		partitions: map[topicPartition]*partition{},
 		topicIDs:   map[string]kadm.TopicID{},
 		fetched:    map[topicPartition]fetchedCommit{},
+		committing: make(chan struct{}, 1),
 		ready:      make(chan struct{}),
 		dirty:      make(chan struct{}, 1),
 	}
