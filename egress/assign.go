@@ -3,11 +3,9 @@ package egress
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
@@ -68,7 +66,8 @@ func (m *member) keep(topic string, id int32, offset int64, metadata *string) {
 // delay topic reading begins one window before the commit: those records only say
 // which deliveries were carried on already.
 func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	windows := map[topicPartition]time.Time{}
+	commits := map[topicPartition]int64{}
+	windows := map[topicPartition]int64{} // since when, in Unix milliseconds
 	var started []*partition
 	m.mu.Lock()
 	for topic, ids := range offsets {
@@ -80,26 +79,30 @@ func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]k
 				continue
 			}
 			since, err := m.restore(p, c)
-			if err != nil {
-				p.refused = err
+			if p.refused = err; err != nil {
 				continue
 			}
+			if c.offset >= 0 {
+				commits[key] = c.offset
+			}
 			if !since.IsZero() {
-				windows[key] = since
+				windows[key] = since.UnixMilli()
 			}
 			started = append(started, p)
 		}
 	}
 	m.mu.Unlock()
-	begins, err := m.offsetsAfter(ctx, windows)
-	if err != nil {
-		return nil, err
+	for key := range m.checkBounds(ctx, commits) {
+		offsets[key.topic][key.id] = kgo.NewOffset().AtStart()
+		delete(windows, key)
 	}
-	for key, begin := range begins {
-		p := m.partition(key)
-		if begin >= 0 && p != nil && begin < p.start {
-			offsets[key.topic][key.id] = kgo.NewOffset().At(max(begin, p.start-twinMax))
+	for key, begin := range m.listOffsets(ctx, windows) {
+		if c := commits[key]; begin >= 0 && begin < c {
+			offsets[key.topic][key.id] = kgo.NewOffset().At(max(begin, c-twinMax))
 		}
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err() // half of it was not looked up; the next session asks again
 	}
 	m.refuse(offsets)
 	for _, p := range started {
@@ -121,8 +124,7 @@ func (m *member) restore(p *partition, c fetchedCommit) (since time.Time, err er
 	if meta.Cluster != m.cluster {
 		return time.Time{}, fmt.Errorf("%w: it names cluster %q and this is %q", cursor.ErrForeign, meta.Cluster, m.cluster)
 	}
-	p.start = c.offset
-	p.saved.Offset = c.offset
+	p.adopt(c.offset)
 	if p.tier.Wait > 0 && !meta.Record.IsZero() {
 		since = meta.Record.Add(-twinAge - twinSkew)
 	}
@@ -173,40 +175,4 @@ func (m *member) refuse(offsets map[string]map[int32]kgo.Offset) {
 		}
 	}
 	m.client.PauseFetchPartitions(refused)
-}
-
-// offsetsAfter asks for the first offset of each partition whose record is not
-// older than the time; -1 where there is none.
-func (m *member) offsetsAfter(ctx context.Context, since map[topicPartition]time.Time) (map[topicPartition]int64, error) {
-	if len(since) == 0 {
-		return nil, nil
-	}
-	req := kmsg.NewPtrListOffsetsRequest()
-	req.ReplicaID = -1
-	req.IsolationLevel = 1
-	topics := map[string][]kmsg.ListOffsetsRequestTopicPartition{}
-	for key, at := range since {
-		rp := kmsg.NewListOffsetsRequestTopicPartition()
-		rp.Partition, rp.Timestamp = key.id, at.UnixMilli()
-		topics[key.topic] = append(topics[key.topic], rp)
-	}
-	for _, topic := range slices.Sorted(maps.Keys(topics)) {
-		rt := kmsg.NewListOffsetsRequestTopic()
-		rt.Topic, rt.Partitions = topic, topics[topic]
-		req.Topics = append(req.Topics, rt)
-	}
-	resp, err := req.RequestWith(ctx, m.client)
-	if err != nil {
-		return nil, fmt.Errorf("look up where the windows of %d delay partitions begin: %w", len(since), err)
-	}
-	begins := map[topicPartition]int64{}
-	for _, t := range resp.Topics {
-		for _, p := range t.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return nil, fmt.Errorf("look up where the window of %s/%d begins: %w", t.Topic, p.Partition, err)
-			}
-			begins[topicPartition{t.Topic, p.Partition}] = p.Offset
-		}
-	}
-	return begins, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -75,6 +76,10 @@ func (m *member) commit(ctx context.Context, partitions []*partition) error {
 	if len(marks) == 0 {
 		return nil
 	}
+	if err := m.describe(ctx, topicsOf(marks)); err != nil {
+		m.log.Warn("a topic has no id yet, its commits may be refused", zap.Error(err))
+	}
+	m.nameTopics(req)
 	start := time.Now()
 	resp, err := req.RequestWith(ctx, m.client)
 	if err != nil {
@@ -165,7 +170,7 @@ func (m *member) commitRequest(partitions []*partition) (*kmsg.OffsetCommitReque
 		if t == nil {
 			fresh := kmsg.NewOffsetCommitRequestTopic()
 			t, topics[p.topic] = &fresh, &fresh
-			t.Topic, t.TopicID = p.topic, m.topicIDs[p.topic]
+			t.Topic = p.topic
 		}
 		rp := kmsg.NewOffsetCommitRequestTopicPartition()
 		rp.Partition, rp.Offset, rp.LeaderEpoch = p.id, mark.Offset, mark.Epoch
@@ -177,6 +182,23 @@ func (m *member) commitRequest(partitions []*partition) (*kmsg.OffsetCommitReque
 		req.Topics = append(req.Topics, *t)
 	}
 	return req, marks
+}
+
+func topicsOf(marks map[topicPartition]markedPartition) []string {
+	var topics []string
+	for key := range marks {
+		topics = append(topics, key.topic)
+	}
+	slices.Sort(topics)
+	return slices.Compact(topics)
+}
+
+func (m *member) nameTopics(req *kmsg.OffsetCommitRequest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range req.Topics {
+		req.Topics[i].TopicID = m.topicIDs[req.Topics[i].Topic]
+	}
 }
 
 func (m *member) topicOf(id [16]byte) string {

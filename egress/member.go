@@ -113,6 +113,10 @@ func (m *member) poll(ctx context.Context) {
 			if errors.Is(err, context.Canceled) {
 				return
 			}
+			var lost *kgo.ErrDataLoss
+			if errors.As(err, &lost) {
+				m.dataLoss(lost)
+			}
 			m.met.fetchErrors.Inc()
 			m.log.Error("fetch", zap.String("topic", topic), zap.Int32("partition", id), zap.Error(err))
 		})
@@ -320,11 +324,14 @@ func (m *member) describe(ctx context.Context, topics []string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	var errs []error
 	for _, d := range details {
-		if d.Err != nil && !errors.Is(d.Err, kerr.UnknownTopicOrPartition) {
-			return fmt.Errorf("look up topic %s: %w", d.Topic, d.Err)
+		switch {
+		case d.Err == nil:
+			m.topicIDs[d.Topic] = d.ID
+		case !errors.Is(d.Err, kerr.UnknownTopicOrPartition): // not known yet, or deleted
+			errs = append(errs, fmt.Errorf("look up topic %s: %w", d.Topic, d.Err))
 		}
-		m.topicIDs[d.Topic] = d.ID
 	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -43,6 +43,8 @@ type metrics struct {
 	commitErrors          prometheus.Counter
 	commitSeconds         prometheus.Histogram
 	settleErrors          prometheus.Counter
+	rewinds               prometheus.Counter
+	lostRecords           prometheus.Counter
 	subscriptions         *prometheus.GaugeVec // by state
 	backlog               *prometheus.GaugeVec // by tier
 	lag                   *prometheus.GaugeVec // by topic
@@ -86,6 +88,8 @@ func newMetrics(reg prometheus.Registerer, depth func() (queued, running int)) *
 		commitErrors:          counter("egress_commit_errors_total", "Offset commits that failed and were made again."),
 		commitSeconds:         histogram("egress_commit_duration_seconds", "Time of one offset commit.", seconds),
 		settleErrors:          counter("egress_settle_errors_total", "Writes to delay and DLQ topics that failed and were made again."),
+		rewinds:               counter("egress_rewinds_total", "Times that a partition was read again because its broker had lost the end of the log."),
+		lostRecords:           counter("egress_lost_records_total", "Records that were deleted from their topic before they were delivered."),
 		backlog:               gauges("delay_backlog", "Deliveries waiting in a delay tier.", "tier"),
 		lag:                   gauges("consumer_lag", "Records of a topic that are not settled.", "topic"),
 		lagSeconds:            gauges("consumer_lag_seconds", "Age of the last settled record of a topic that has unsettled ones.", "topic"),

@@ -31,6 +31,7 @@ type partition struct {
 	start    int64 // offsets below were settled by an earlier owner: they only fill seen
 	marks    watermark.Marks
 	saved    watermark.Mark // last acknowledged commit
+	rewound  bool           // the log went back: an offset that was tracked may be another record's now
 	busy     int            // attempts and writes that are under way
 	quiet    chan struct{}  // closed when draining and not busy
 	backlog  backlog
@@ -181,6 +182,19 @@ func (p *partition) next(ctx context.Context) (h held, resume bool) {
 	}
 }
 
+// rewind lets the partition go on at an offset that it had passed, and says
+// whether it had.
+func (p *partition) rewind(to int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last, ok := p.marks.Last(); to >= p.start && (!ok || to > last) {
+		return false
+	}
+	p.start, p.rewound = min(p.start, to), true
+	p.saved = watermark.Mark{}
+	return true
+}
+
 // push tracks a received record; nil when it is tracked already or the
 // partition is dead.
 func (p *partition) push(r *kgo.Record, pending int, bytes int64, now time.Time) *watermark.Entry {
@@ -188,6 +202,10 @@ func (p *partition) push(r *kgo.Record, pending int, bytes int64, now time.Time)
 	defer p.mu.Unlock()
 	if !p.alive {
 		return nil
+	}
+	if last, ok := p.marks.Last(); p.rewound && ok && r.Offset <= last {
+		p.marks.Restart()
+		p.saved = watermark.Mark{}
 	}
 	return p.marks.Push(watermark.Received{
 		Offset: r.Offset, Epoch: r.LeaderEpoch, Pending: pending, Bytes: bytes, Record: r.Timestamp, Seen: now,
@@ -240,7 +258,7 @@ func (p *partition) earlier(offset int64) bool {
 	return offset < p.start
 }
 
-// adopt goes on where another owner committed last, if that is ahead of us.
+// adopt goes on where the group's commit stands, if that is ahead.
 func (p *partition) adopt(offset int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -304,5 +322,7 @@ func (p *partition) oldest() (time.Time, bool) {
 func (p *partition) committed(mark watermark.Mark) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.saved = mark
+	if now, ok := p.marks.Mark(); ok && mark.Offset <= now.Offset { // else the log went back meanwhile
+		p.saved = mark
+	}
 }

@@ -64,6 +64,14 @@ func (m *Marks) Push(r Received) *Entry {
 	return e
 }
 
+// Last is the last offset received; false when there is none.
+func (m *Marks) Last() (int64, bool) { return m.last, m.any }
+
+// Restart lets offsets begin anew at a lower one, because the log itself went back.
+// Entries of before count for the mark no more, and for the bytes until they are
+// completed.
+func (m *Marks) Restart() { *m = Marks{open: m.open} }
+
 // Complete takes one settlement off the entry and gives back the bytes that this
 // set free, 0 while it waits for more. Completing an entry more often than it has
 // settlements is a fault of the caller and does nothing.
