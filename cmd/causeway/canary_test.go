@@ -168,7 +168,7 @@ func newCanaryWorld(t *testing.T) *canaryWorld {
 		}
 		w.address[name] = address
 	}
-	w.env = append(w.env, "CAUSEWAY_KAFKA_BROKERS=")
+	w.env = append(w.env, "CAUSEWAY_KAFKA_BROKERS=", slowDisk+"=25s")
 	return w
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"causeway/pkg/catalog"
@@ -30,8 +31,8 @@ type kafkaConfig struct {
 type topicsConfig struct {
 	Allow             []string `json:"allow,omitempty" doc:"Patterns that the topics of sources must match; webhooks.* when left out."`
 	Create            *bool    `json:"create,omitempty" doc:"Create topics that are missing; true when left out."`
-	Partitions        int32    `json:"partitions,omitempty" minimum:"1" maximum:"10000" doc:"Partitions of topics that causeway makes; 12 when left out."`
-	ReplicationFactor int16    `json:"replication_factor,omitempty" minimum:"1" maximum:"15" doc:"Replication factor of topics that causeway makes; 3 when left out, fewer where the cluster has fewer brokers."`
+	Partitions        int32    `json:"partitions,omitempty" minimum:"1" maximum:"10000" doc:"Partitions of the sources' topics when causeway makes them; 12 when left out. A source's own number stands above it."`
+	ReplicationFactor int16    `json:"replication_factor,omitempty" minimum:"1" maximum:"15" doc:"Replication factor of the sources' topics when causeway makes them; 3 when left out, fewer where the cluster has fewer brokers."`
 }
 
 type ingressConfig struct {
@@ -75,6 +76,9 @@ const (
 	defaultBroker  = "127.0.0.1:8703" // of the embedded broker
 	defaultPrefix  = "causeway."
 )
+
+// publicURL is ingress.public_url without the slash that people put at its end.
+func (c config) publicURL() string { return strings.TrimSuffix(c.Ingress.PublicURL, "/") }
 
 // withDefaults fills in what the rest of this program reads. What an Options of
 // another package fills in by itself stays zero.

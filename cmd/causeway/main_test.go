@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 	kafkatest.Main(m)
 }
 
+// slowDisk lets ingress wait longer for the embedded broker than a provider
+// would: on a machine whose disk is busy with other tests, a sync can take seconds.
+const slowDisk = "CAUSEWAY_INGRESS_REPLY_TIMEOUT"
+
 // patience is how long a test waits for something that takes milliseconds on an
 // idle machine.
 const patience = 30 * time.Second
@@ -36,6 +40,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
+			env.Setenv(slowDisk, "25s")
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			for _, name := range []string{"INGRESS", "OPS", "BROKER", "LISTEN", "SECOND"} {
 				address, err := freePort()

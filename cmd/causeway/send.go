@@ -134,7 +134,7 @@ func newSender(c *common, o sendOptions) (*sender, error) {
 		return nil, err
 	}
 	s := &sender{
-		options: o, provider: to.provider, tamper: tamper, url: to.url, want: http.StatusOK,
+		options: o, provider: to.provider, tamper: tamper, url: to.url, signedURL: to.signedURL, want: http.StatusOK,
 		client: plainClient(o.concurrency), out: c.stdout, answers: map[string]int{},
 	}
 	if reply, ok := s.provider.Reply(); ok {
@@ -165,6 +165,7 @@ func newSender(c *common, o sendOptions) (*sender, error) {
 type target struct {
 	provider  *provider.Provider
 	url       string
+	signedURL string // as ingress sees it, for schemes that sign it
 	secret    secret.Secret
 	allowWeak bool
 }
@@ -203,8 +204,11 @@ func findTarget(c *common, o sendOptions) (target, error) {
 	if to.secret, err = findSecret(o, spec); err != nil {
 		return target{}, err
 	}
+	to.signedURL = to.url
 	if to.url == "" {
-		to.url = "http://" + reachable(cmp.Or(p.config.Ingress.Listen, defaultIngress)) + "/webhooks/" + spec.Name
+		path := "/webhooks/" + spec.Name
+		to.url = "http://" + reachable(cmp.Or(p.config.Ingress.Listen, defaultIngress)) + path
+		to.signedURL = p.config.publicURL() + path
 	}
 	return to, nil
 }

@@ -22,14 +22,14 @@ import (
 
 // sender sends samples to one source.
 type sender struct {
-	options  sendOptions
-	provider *provider.Provider
-	keys     []signature.Key
-	tamper   tampering
-	url      string
-	want     int // status
-	client   *http.Client
-	out      io.Writer
+	options        sendOptions
+	provider       *provider.Provider
+	keys           []signature.Key
+	tamper         tampering
+	url, signedURL string
+	want           int // status
+	client         *http.Client
+	out            io.Writer
 
 	mu         sync.Mutex
 	unexpected int
@@ -123,7 +123,7 @@ func (s *sender) post(ctx context.Context, n int) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	m.URL = s.url
+	m.URL = s.signedURL
 	if !s.tamper.unsigned {
 		if err := s.provider.Sign(m, s.keys, time.Now().Add(s.tamper.shift)); err != nil {
 			return answer{}, fmt.Errorf("sign: %w", err)

@@ -122,7 +122,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	if o.roles.ingress {
 		edge := ingress.New(ingress.Options{
 			Catalog: current, Client: producer, Cluster: cluster.id, Writable: writable,
-			PublicURL:    c.Ingress.PublicURL,
+			PublicURL:    c.publicURL(),
 			ReplyTimeout: time.Duration(c.Ingress.ReplyTimeout), DrainDelay: drainDelay(c.Ingress), ShutdownTimeout: time.Duration(c.Ingress.ShutdownTimeout),
 			MaxConns: c.Ingress.MaxConnections, MaxConnsPerAddress: c.Ingress.MaxPerAddress,
 			MaxBodyBytes: int64(c.Ingress.MaxBodyMemory), AddressRate: float64(c.Ingress.AddressRate),
