@@ -12,7 +12,7 @@ import (
 // attempt. Whoever hangs uses up its own limit and nothing else.
 type dispatcher struct {
 	tasks    int           // bound of one queue
-	bytes    int64         // bound of one queue
+	bytes    int64         // bound of one queue, and of what is under way of it
 	inFlight int           // bound of all attempts at once
 	wait     time.Duration // longest wait in a queue
 
@@ -76,7 +76,7 @@ func (d *dispatcher) queue(uid uuid.UUID) *queue {
 
 // ready puts the queue into the ring if it has something to do.
 func (d *dispatcher) ready(q *queue) {
-	if !q.runnable && q.len() > 0 && q.inFlight < q.limit {
+	if !q.runnable && q.mayRun(d.bytes) {
 		q.runnable = true
 		d.ring = append(d.ring, q)
 	}
@@ -108,6 +108,7 @@ func (d *dispatcher) work(q *queue, t *task) {
 		d.mu.Lock()
 		d.running--
 		q.inFlight--
+		q.flying -= t.size
 		d.ready(q)
 		q, t = d.next()
 		d.mu.Unlock()
@@ -122,7 +123,7 @@ func (d *dispatcher) next() (*queue, *task) {
 	for range len(d.ring) {
 		q := d.ring[0]
 		d.ring = d.ring[1:]
-		if q.len() == 0 || q.inFlight >= q.limit {
+		if !q.mayRun(d.bytes) {
 			q.runnable = false
 			continue
 		}
@@ -133,6 +134,7 @@ func (d *dispatcher) next() (*queue, *task) {
 		t := q.pop()
 		d.waiting--
 		q.inFlight++
+		q.flying += t.size
 		d.running++
 		d.announce(q)
 		d.ring = append(d.ring, q)

@@ -126,6 +126,9 @@ func (b *bed) start() (stop func() error) {
 		cancel()
 		err := <-done
 		o.Client.CloseIdle()
+		if left := e.budget.used; err == nil && left != 0 {
+			b.t.Errorf("%d bytes of the memory budget did not come back", left)
+		}
 		return err
 	})
 	b.running = append(b.running, stop)

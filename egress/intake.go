@@ -129,13 +129,13 @@ func (e *Egress) pass(p *partition, r *kgo.Record) {
 // has room for it; nil when the partition has ended meanwhile or the record is
 // tracked already.
 func (e *Egress) open(ctx context.Context, p *partition, r *kgo.Record, pending int) *watermark.Entry {
-	bytes := min(recordSize(r), e.o.OpenBytes)
-	if e.budget.Acquire(ctx, bytes) != nil {
+	bytes, err := e.budget.take(ctx, p, recordSize(r))
+	if err != nil {
 		return nil
 	}
 	entry := p.push(r, pending, bytes, time.Now())
 	if entry == nil {
-		e.budget.Release(bytes)
+		e.budget.give(p, bytes)
 	}
 	return entry
 }
@@ -143,7 +143,7 @@ func (e *Egress) open(ctx context.Context, p *partition, r *kgo.Record, pending 
 // complete counts one settlement of an entry.
 func (e *Egress) complete(p *partition, entry *watermark.Entry) {
 	freed, moved := p.complete(entry)
-	e.budget.Release(freed)
+	e.budget.give(p, freed)
 	if moved {
 		p.member.touch()
 	}

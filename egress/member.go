@@ -36,9 +36,9 @@ type member struct {
 	cluster string
 	tiers   map[string]delay.Tier // by topic; empty for the group of events
 	handle  func(context.Context, *partition, held)
-	release func(bytes int64) // gives memory back to the budget
-	revoke  time.Duration     // how long a revoke waits for attempts
-	pace    time.Duration     // shortest time between two commits
+	budget  *budget
+	revoke  time.Duration // how long a revoke waits for attempts
+	pace    time.Duration // shortest time between two commits
 
 	client *kgo.Client
 	ready  chan struct{} // closed when client is set: the group may be joined before NewClient returns
@@ -250,7 +250,7 @@ func (m *member) drop(going []*partition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range going {
-		m.release(p.kill())
+		m.budget.give(p, p.kill())
 		if key := (topicPartition{p.topic, p.id}); m.partitions[key] == p {
 			delete(m.partitions, key)
 		}

@@ -26,7 +26,7 @@ func idleMember(t *testing.T) *member {
 	t.Cleanup(client.Close)
 	return &member{
 		group: "g", client: client, log: zap.NewNop(), revoke: 20 * time.Second,
-		release: func(int64) {}, handle: func(context.Context, *partition, held) {},
+		budget: newBudget(1 << 20), handle: func(context.Context, *partition, held) {},
 		partitions: map[topicPartition]*partition{}, dirty: make(chan struct{}, 1), committing: make(chan struct{}, 1),
 	}
 }
@@ -121,30 +121,27 @@ func TestNothingRunsAfterAHalt(t *testing.T) {
 func TestBytesOfAPartitionGoBackOnce(t *testing.T) {
 	for range 200 {
 		m := idleMember(t)
-		var mu sync.Mutex
-		var freed int64
-		m.release = func(n int64) {
-			mu.Lock()
-			defer mu.Unlock()
-			freed += n
-		}
 		p := m.own("t", 0)
 		var entries []*watermark.Entry
 		for i := range int64(64) {
-			entries = append(entries, p.push(&kgo.Record{Offset: i}, 1, 10, time.Now()))
+			n, err := m.budget.take(t.Context(), p, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			entries = append(entries, p.push(&kgo.Record{Offset: i}, 1, n, time.Now()))
 		}
 		var wg sync.WaitGroup
 		for _, e := range entries {
 			wg.Go(func() {
 				n, _ := p.complete(e)
-				m.release(n)
+				m.budget.give(p, n)
 			})
 		}
 		wg.Go(func() { m.lost(map[string][]int32{"t": {0}}) })
 		wg.Wait()
 		m.lost(map[string][]int32{"t": {0}})
-		if freed != 640 {
-			t.Fatalf("%d bytes came back, want the 640 that were taken", freed)
+		if m.budget.used != 0 || len(m.budget.held) != 0 {
+			t.Fatalf("%d bytes of %d partitions did not come back", m.budget.used, len(m.budget.held))
 		}
 		if p.push(&kgo.Record{Offset: 64}, 1, 10, time.Now()) != nil {
 			t.Fatal("a dead partition took a record")

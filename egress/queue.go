@@ -65,6 +65,7 @@ type queue struct {
 	fresh     fifo
 	bytes     int64
 	inFlight  int
+	flying    int64         // bytes of what is in flight
 	runnable  bool          // stands in the dispatcher's ring
 	room      chan struct{} // closed when the queue is half empty again; nil when nobody waits
 	overdue   *time.Timer   // fires when the head has waited too long
@@ -72,6 +73,21 @@ type queue struct {
 }
 
 func (q *queue) len() int { return q.returned.len() + q.fresh.len() }
+
+// mayRun says whether an attempt of the next task may begin. So many bytes may be
+// under way at most, for large bodies to a subscriber that hangs would use up the
+// memory of everybody else on their partition; a single task may be larger.
+func (q *queue) mayRun(bytes int64) bool {
+	t := q.peek()
+	return t != nil && q.inFlight < q.limit && (q.inFlight == 0 || q.flying+t.size <= bytes)
+}
+
+func (q *queue) peek() *task {
+	if t := q.returned.peek(); t != nil {
+		return t
+	}
+	return q.fresh.peek()
+}
 
 func (q *queue) push(t *task) {
 	if t.delivery.Hop > 0 {

@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
-	"golang.org/x/sync/semaphore"
 
 	"causeway/egress/delay"
 	"causeway/egress/match"
@@ -34,7 +33,7 @@ type Egress struct {
 	// disabled holds the uids of subscriptions that answered 410. It is this
 	// process's knowledge until the catalog keeps it.
 	disabled sync.Map
-	budget   *semaphore.Weighted // bytes of records that are not settled
+	budget   *budget
 	dispatch *dispatcher
 	send     *target.HTTP
 	settle   *settler
@@ -57,7 +56,7 @@ func New(o Options) *Egress {
 		log:    o.Logger,
 		kafka:  o.Health.Declare(health.Condition{Code: "egress_kafka", Title: "egress reaches Kafka", Readiness: true}),
 		served: o.Health.Declare(health.Condition{Code: "egress_partitions", Title: "egress serves all its partitions"}),
-		budget: semaphore.NewWeighted(o.OpenBytes),
+		budget: newBudget(o.OpenBytes),
 		send:   target.NewHTTP(o.Client),
 	}
 	e.served.OK()
@@ -218,7 +217,7 @@ const fetchWait = 50 * time.Millisecond
 func (e *Egress) join(name string, tiers map[string]delay.Tier, handle func(context.Context, *partition, held), topics []string) (*member, error) {
 	group := e.o.Kafka.Prefix + name
 	m := &member{
-		group: group, cluster: e.cluster, tiers: tiers, handle: handle, release: e.budget.Release,
+		group: group, cluster: e.cluster, tiers: tiers, handle: handle, budget: e.budget,
 		revoke: e.o.RevokeWait, pace: e.o.CommitEvery,
 		log: e.log, met: e.met, served: e.served,
 		joined:     e.o.Health.Declare(health.Condition{Code: "egress_group_" + name, Title: "egress is in the group " + group, Readiness: true}),
