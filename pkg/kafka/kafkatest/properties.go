@@ -2,7 +2,6 @@ package kafkatest
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 )
 
@@ -37,7 +36,7 @@ share.coordinator.state.topic.num.partitions=1
 share.coordinator.state.topic.replication.factor=%[6]d
 share.coordinator.state.topic.min.isr=%[7]d
 log.cleaner.dedupe.buffer.size=16777216
-`, b.id, strings.Join(voters, ","), b.port, b.controller, filepath.Join(b.dir, "data"), copies, insync)
+`, b.id, strings.Join(voters, ","), b.port, b.controller, b.data(), copies, insync)
 }
 
 const log4j = `status=error

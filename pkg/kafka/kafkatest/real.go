@@ -41,7 +41,7 @@ func Real(t testing.TB, brokers int) *Cluster {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 		defer cancel()
 		s = new(started)
-		s.cluster, s.err = Start(ctx, brokers)
+		s.cluster, s.err = launch(ctx, brokers, quick())
 		shared.clusters[brokers] = s
 	}
 	if errors.Is(s.err, errUnavailable) && os.Getenv("REQUIRE_KAFKA") != "1" {
