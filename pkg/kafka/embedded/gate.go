@@ -30,10 +30,10 @@ type gate struct {
 func listen(ctx context.Context, addr string, network *kfake.VirtualNetwork) (*gate, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, fmt.Errorf("embedded broker: listen address %q: %w", addr, err)
+		return nil, fmt.Errorf("listen address %q: %w", addr, err)
 	}
 	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("embedded broker: %s is not a loopback address, and this broker knows no passwords: use 127.0.0.1, or a real Kafka", addr)
+		return nil, fmt.Errorf("%s is not a loopback address, and this broker knows no passwords: use 127.0.0.1, or a real Kafka", addr)
 	}
 	g := &gate{conns: make(chan net.Conn), closed: make(chan struct{})}
 	if network != nil {
@@ -42,10 +42,10 @@ func listen(ctx context.Context, addr string, network *kfake.VirtualNetwork) (*g
 		g.Listener, err = new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("embedded broker: %s is in use by another program (another causeway dev?): stop that one, or choose another port: %w", addr, err)
+		return nil, fmt.Errorf("%s is in use by another program (another causeway dev?): stop that one, or choose another port: %w", addr, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("embedded broker: listen on %s: %w", addr, err)
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
 	return g, nil
 }
