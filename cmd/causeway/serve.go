@@ -87,6 +87,9 @@ func serve(ctx context.Context, o serveOptions) error {
 		brokers, writable = []string{broker.Addr()}, broker.Writable
 	}
 
+	asked := context.AfterFunc(ctx, func() { log.Info("stopping; a second ^C ends the process at once") })
+	defer asked()
+
 	// Two crews: the base stops only when nobody rests on it any more.
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
