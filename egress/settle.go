@@ -20,6 +20,7 @@ import (
 // that settles it is acknowledged.
 type settler struct {
 	client *kgo.Client
+	alone  *kgo.Client // its batches hold one record each
 	e      *Egress
 
 	stopping chan struct{}
@@ -29,8 +30,24 @@ type settler struct {
 	repeats sync.WaitGroup // writes that are made again
 }
 
-func newSettler(client *kgo.Client, e *Egress) *settler {
-	return &settler{client: client, e: e, stopping: make(chan struct{})}
+func newSettler(e *Egress) (*settler, error) {
+	o := e.o.Kafka
+	client, err := kgo.NewClient(o.SettleProducer()...)
+	if err != nil {
+		return nil, fmt.Errorf("make the producer of delay and DLQ records: %w", err)
+	}
+	o.Registerer = nil // its metrics would have the same names
+	alone, err := kgo.NewClient(append(o.SettleProducer(), kgo.MaxBufferedRecords(1), kgo.ProducerLinger(0))...)
+	if err != nil {
+		client.Close()
+		return nil, fmt.Errorf("make the producer of single records: %w", err)
+	}
+	return &settler{client: client, alone: alone, e: e, stopping: make(chan struct{})}, nil
+}
+
+func (s *settler) close() {
+	s.client.Close()
+	s.alone.Close()
 }
 
 // parkSteps are the waits of deliveries that are parked without an attempt: the
@@ -60,83 +77,119 @@ func (s *settler) carryOn(t *task, tier delay.Tier, due time.Time, rest []delay.
 	for _, next := range rest {
 		d.Hops = append(d.Hops, next.Name)
 	}
-	s.write(t, d.DelayRecord(tier.Topic(s.e.o.Kafka.Prefix)), func() { s.e.met.parked[why].Inc() })
+	s.produce(&write{task: t, record: d.DelayRecord(tier.Topic(s.e.o.Kafka.Prefix)), acknowledged: func() { s.e.met.parked[why].Inc() }})
 }
 
 // bury writes the delivery to the DLQ.
 func (s *settler) bury(t *task, reason schemas.Reason) {
 	d := &t.delivery
 	d.Reason, d.Hops = reason, nil
-	s.write(t, d.DLQRecord(s.e.o.Kafka.Prefix+"dlq"), func() {
+	s.produce(&write{task: t, record: d.DLQRecord(s.e.o.Kafka.Prefix + "dlq"), acknowledged: func() {
 		s.e.met.dead[reason].Inc()
 		s.e.log.Warn("delivery dead-lettered", zap.String("reason", string(reason)), zap.String("origin", d.Origin.String()),
 			zap.String(keySubscription, d.Subscription.String()), zap.Int("attempt", d.Attempt), zap.String("error", d.Error))
-	})
+	}})
 }
 
-// write produces the record and, once it is acknowledged, completes the task. A
+// write is one record that settles a task.
+type write struct {
+	task         *task
+	record       *kgo.Record
+	acknowledged func()
+	alone        bool // in a batch of its own
+}
+
+// anew is the same write with a record that no client has had in its hands.
+func (w *write) anew() *write {
+	r := w.record
+	fresh := *w
+	fresh.record = &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}
+	return &fresh
+}
+
+// produce writes the record and, once it is acknowledged, completes the task. A
 // write that fails leaves the entry open, which stops the watermark, and is made
 // again: going on without it would lose the delivery. The context is never a
 // request's: kgo fails every record of a batch with the first one's.
-func (s *settler) write(t *task, r *kgo.Record, acknowledged func()) {
-	s.client.Produce(context.Background(), r, func(_ *kgo.Record, err error) {
-		if err == nil {
-			acknowledged()
-			s.e.complete(t.partition, t.entry)
-			t.partition.end()
+func (s *settler) produce(w *write) {
+	client := s.client
+	if w.alone {
+		client = s.alone
+	}
+	client.Produce(context.Background(), w.record, func(_ *kgo.Record, err error) {
+		if err != nil {
+			s.again(w, err)
 			return
 		}
-		s.again(t, func() { s.failed(t, r, acknowledged, err) })
+		w.acknowledged()
+		s.e.complete(w.task.partition, w.task.entry)
+		w.task.partition.end()
 	})
 }
 
-// again runs what makes the task's write again, and lets the task go when that is
-// no use: in a stop, and when the partition has gone, whose next owner makes the
-// delivery and its writes anew. A promise must not produce by itself: with a full
-// buffer it would wait for itself.
-func (s *settler) again(t *task, f func()) {
+// again makes a failed write again, and lets its task go when that is no use: in a
+// stop, and when the partition has gone, whose next owner makes the delivery and its
+// writes anew. A promise must not produce by itself: with a full buffer it would
+// wait for itself.
+func (s *settler) again(w *write, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopped || !t.partition.owned() {
-		t.partition.end()
+	if s.stopped || !w.task.partition.owned() {
+		w.task.partition.end()
 		return
 	}
-	s.repeats.Go(f)
+	s.repeats.Go(func() { s.failed(w, err) })
 }
 
-func (s *settler) failed(t *task, r *kgo.Record, acknowledged func(), err error) {
-	dlq := s.e.o.Kafka.Prefix + "dlq"
-	switch {
-	case errors.Is(err, kerr.MessageTooLarge) && r.Topic != dlq:
-		t.delivery.Error = fmt.Sprintf("%s does not take a record of %d bytes", r.Topic, recordSize(r))
-		s.bury(t, schemas.ReasonTooLarge)
-		return
-	case errors.Is(err, kerr.MessageTooLarge) && r.Value != nil:
-		// Even the DLQ does not take it: a letter without the value still says
-		// where the event stands.
-		t.delivery.Value = nil
-		s.bury(t, schemas.ReasonTooLarge)
+func (s *settler) failed(w *write, err error) {
+	if errors.Is(err, kerr.MessageTooLarge) && s.smaller(w) {
 		return
 	}
 	s.e.met.settleErrors.Inc()
-	s.e.log.Error("write to Kafka, trying again", zap.String("topic", r.Topic), zap.Error(err))
+	s.e.log.Error("write to Kafka, trying again", zap.String("topic", w.record.Topic), zap.Error(err))
 	pause := time.NewTimer(time.Second)
 	defer pause.Stop()
 	select {
 	case <-s.stopping:
-		t.partition.end()
+		w.task.partition.end()
 	case <-pause.C:
-		if !t.partition.owned() {
-			t.partition.end()
+		if !w.task.partition.owned() {
+			w.task.partition.end()
 			return
 		}
-		s.write(t, &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}, acknowledged)
+		s.produce(w.anew())
 	}
+}
+
+// smaller makes what was too large smaller step by step, until there is nothing
+// left to leave out. A topic whose limit is below our batches refuses the whole of
+// one, so the first step is the record by itself. A letter without the value or the
+// headers still says where the event stands.
+func (s *settler) smaller(w *write) bool {
+	t, r := w.task, w.record
+	switch {
+	case !w.alone:
+		single := w.anew()
+		single.alone = true
+		s.produce(single)
+	case r.Topic != s.e.o.Kafka.Prefix+"dlq":
+		t.delivery.Error = fmt.Sprintf("%s does not take a record of %d bytes", r.Topic, recordSize(r))
+		s.bury(t, schemas.ReasonTooLarge)
+	case r.Value != nil:
+		t.delivery.Value = nil
+		s.bury(t, schemas.ReasonTooLarge)
+	case len(t.delivery.Headers) > 0:
+		t.delivery.Headers = nil
+		s.bury(t, schemas.ReasonTooLarge)
+	default:
+		return false
+	}
+	return true
 }
 
 // stop waits until what was written is acknowledged, or ctx ends.
 func (s *settler) stop(ctx context.Context) error {
-	err := s.client.Flush(ctx)
+	err := errors.Join(s.client.Flush(ctx), s.alone.Flush(ctx))
 	s.mu.Lock()
 	s.stopped = true
 	close(s.stopping)

@@ -81,22 +81,21 @@ func (e *Egress) Run(ctx context.Context) error {
 	defer cut(nil)
 	e.sending = sending
 
-	settling, err := kgo.NewClient(e.o.Kafka.SettleProducer()...)
-	if err != nil {
-		return fmt.Errorf("make the producer of delay and DLQ records: %w", err)
+	var err error
+	if e.settle, err = newSettler(e); err != nil {
+		return err
 	}
 	recording, err := kgo.NewClient(e.o.Kafka.AttemptProducer()...)
 	if err != nil {
-		settling.Close()
+		e.settle.close()
 		return fmt.Errorf("make the producer of attempt records: %w", err)
 	}
 	closeProducers := func() {
 		recording.Close()
-		settling.Close()
+		e.settle.close()
 	}
-	e.settle = newSettler(settling, e)
 	e.attempts = &attemptLog{client: recording, topic: e.o.Kafka.Prefix + "attempts", dropped: e.met.attemptRecordsDropped}
-	if e.cluster, err = e.findCluster(ctx, settling); err != nil {
+	if e.cluster, err = e.findCluster(ctx, e.settle.client); err != nil {
 		closeProducers()
 		return nil // ctx ended before Kafka answered: there is nothing to stop
 	}
@@ -128,7 +127,7 @@ func (e *Egress) Run(ctx context.Context) error {
 		loops.Go(func() { m.poll(ctx) })
 		commits.Go(func() { m.commits(committing) })
 	}
-	loops.Go(func() { e.watchLag(ctx, settling) })
+	loops.Go(func() { e.watchLag(ctx, e.settle.client) })
 
 	<-ctx.Done()
 	e.kafka.Fail("egress is stopping")
