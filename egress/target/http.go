@@ -53,7 +53,8 @@ var errTimeout = errors.New("attempt timed out")
 func (h *HTTP) post(ctx context.Context, r Request) Result {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(r.Body))
 	if err != nil {
-		return Result{Class: Refused, Err: fmt.Errorf("make the request: %w", err)}
+		// The error of net/url holds the URL, and a URL may hold a token.
+		return Result{Class: Refused, Err: errors.New("the subscription's URL is not one that can be called")}
 	}
 	req.Header = r.Header
 	// An idle connection that the receiver closes at this very moment would count
