@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -63,7 +64,7 @@ func (h *HTTP) post(ctx context.Context, r Request) Result {
 	req.Header["Idempotency-Key"] = nil
 	resp, err := h.client.Do(req)
 	if err != nil {
-		return Result{Class: classOf(err), Err: err}
+		return Result{Class: classOf(err), Err: bare(err)}
 	}
 	defer resp.Body.Close()
 	// Only the beginning is kept. A body that ends there is read to its end, so
@@ -79,6 +80,16 @@ func (h *HTTP) post(ctx context.Context, r Request) Result {
 		Response:    body,
 		ContentType: resp.Header.Get("Content-Type"),
 	}
+}
+
+// bare takes the URL out of an error, for its query or user part may hold a
+// subscriber's secret, and errors end up in logs, records and dead letters.
+func bare(err error) error {
+	var withURL *url.Error
+	if errors.As(err, &withURL) {
+		return withURL.Err
+	}
+	return err
 }
 
 // classOf tells a request that never left from one that the other side failed.
@@ -107,7 +118,8 @@ func ClassOfStatus(status int) Class {
 // retryAfter reads RFC 9110's Retry-After: seconds or a date. What it cannot
 // read it takes as absent.
 func retryAfter(text string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+	seconds, err := strconv.ParseUint(text, 10, 31)
+	if err == nil || errors.Is(err, strconv.ErrRange) { // then it is the largest that fits
 		return time.Duration(seconds) * time.Second
 	}
 	if at, err := http.ParseTime(text); err == nil {
