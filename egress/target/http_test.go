@@ -289,3 +289,21 @@ func TestEveryClassHasAName(t *testing.T) {
 		seen[c.String()] = true
 	}
 }
+
+// Between two attempts the receiver closes its idle connection. The next attempt
+// must find that out and connect anew instead of failing.
+func TestAClosedIdleConnectionIsNoFailure(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	client := outbound.New(outbound.Options{AllowHTTP: true, AllowLoopback: true})
+	defer client.CloseIdle()
+	h := NewHTTP(client)
+	for i := range 50 {
+		header := http.Header{}
+		res := h.Send(t.Context(), Request{URL: server.URL, Header: header, Body: []byte("x"), Timeout: 5 * time.Second})
+		if res.Class != OK {
+			t.Fatalf("attempt %d: %v", i, res.Err)
+		}
+		server.CloseClientConnections()
+	}
+}

@@ -71,6 +71,30 @@ func TestOldestIsWhatHoldsTheMark(t *testing.T) {
 	}
 }
 
+func TestARestartCountsAnew(t *testing.T) {
+	var m Marks
+	old := m.Push(Received{Offset: 10, Pending: 1, Bytes: 100})
+	m.Complete(m.Push(Received{Offset: 11, Pending: 1, Bytes: 10}))
+	m.Restart()
+	if last, ok := m.Last(); ok {
+		t.Errorf("last offset %d after the restart", last)
+	}
+	fresh := m.Push(Received{Offset: 4, Pending: 1, Bytes: 1})
+	if fresh == nil {
+		t.Fatal("a lower offset was refused after the restart")
+	}
+	if freed := m.Complete(old); freed != 100 || m.OpenBytes() != 1 {
+		t.Errorf("the old entry set %d bytes free, %d are open; want 100 and 1", freed, m.OpenBytes())
+	}
+	if _, ok := m.Mark(); ok {
+		t.Error("an entry of before moved the mark")
+	}
+	m.Complete(fresh)
+	if mark, ok := m.Mark(); !ok || mark.Offset != 5 {
+		t.Errorf("mark %d, %t; want 5", mark.Offset, ok)
+	}
+}
+
 // A model that keeps everything, against random arrivals and settlements.
 func TestMarksAgainstAModel(t *testing.T) {
 	for seed := range uint64(50) {
