@@ -16,6 +16,7 @@ import (
 	"causeway/pkg/catalog"
 	"causeway/pkg/health"
 	"causeway/pkg/kafka"
+	"causeway/pkg/outbound"
 )
 
 // cluster is what a process must know of the Kafka it works on.
@@ -117,12 +118,10 @@ func topicPlan(o prepareOptions, brokers int) []kafka.Topic {
 // forbidden tells the addresses that are causeway's own: a subscription must not
 // be able to reach its listeners or its brokers, whatever else it may reach.
 func forbidden(ctx context.Context, listeners, brokers []string) func(netip.AddrPort) bool {
-	own := map[netip.AddrPort]bool{}
-	anywhere := map[uint16]bool{} // ports of listeners on every address of this machine
+	var own []netip.AddrPort
 	for _, text := range listeners {
 		if at, err := netip.ParseAddrPort(text); err == nil {
-			own[at] = true
-			anywhere[at.Port()] = anywhere[at.Port()] || at.Addr().IsUnspecified()
+			own = append(own, at)
 		}
 	}
 	for _, text := range brokers {
@@ -134,23 +133,8 @@ func forbidden(ctx context.Context, listeners, brokers []string) func(netip.Addr
 		// A broker whose name cannot be resolved here cannot be reached from here.
 		addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		for _, addr := range addrs {
-			own[netip.AddrPortFrom(addr.Unmap(), uint16(n))] = true
+			own = append(own, netip.AddrPortFrom(addr.Unmap(), uint16(n)))
 		}
 	}
-	local := localAddresses()
-	return func(at netip.AddrPort) bool {
-		at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
-		return own[at] || anywhere[at.Port()] && (at.Addr().IsLoopback() || local[at.Addr()])
-	}
-}
-
-func localAddresses() map[netip.Addr]bool {
-	local := map[netip.Addr]bool{}
-	addrs, _ := net.InterfaceAddrs() // without them, loopback still counts
-	for _, a := range addrs {
-		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
-			local[prefix.Addr().Unmap()] = true
-		}
-	}
-	return local
+	return outbound.Own(own...)
 }
