@@ -3,6 +3,7 @@ package ingress
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -57,8 +58,8 @@ const maxHops = 32
 // false when the header names nobody.
 func (p proxies) walk(lines []string, last func(line string) (rest, node string, ok bool)) (client netip.Addr, have bool) {
 	hops := 0
-	for i := len(lines) - 1; i >= 0; i-- {
-		for line := lines[i]; line != ""; hops++ {
+	for _, line := range slices.Backward(lines) {
+		for ; line != ""; hops++ {
 			rest, node, ok := last(line)
 			if !ok || hops == maxHops {
 				return netip.Addr{}, true

@@ -51,6 +51,7 @@ func TestWhoSentIt(t *testing.T) {
 		"Forwarded in two lines":                                 {peer: "10.0.0.1:99", forwarded: []string{`for="198.51.100.5`, `for=192.0.2.1`}, want: "192.0.2.1"},
 		"a comma in quotes separates nothing":                    {peer: "10.0.0.1:99", forwarded: []string{`for=192.0.2.1;secret="a,for=198.51.100.5"`}, want: "192.0.2.1"},
 		"a forged open quote does not swallow the proxy's":       {peer: "10.0.0.1:99", forwarded: []string{`for="198.51.100.5, for=192.0.2.1`}, want: ""},
+		"nor one behind a complete address":                      {peer: "10.0.0.1:99", forwarded: []string{`for=198.51.100.5;x="a, for=192.0.2.1`}, want: ""},
 		"nor one that the proxy's own quotes close":              {peer: "10.0.0.1:99", forwarded: []string{`for="198.51.100.5, for="[2001:db8::1]"`}, want: ""},
 		"nor one with a backslash at its end":                    {peer: "10.0.0.1:99", forwarded: []string{`for="198.51.100.5\, for="[2001:db8::1]"`}, want: ""},
 		"for twice in one element is unclear":                    {peer: "10.0.0.1:99", forwarded: []string{`for=192.0.2.1;for=198.51.100.5`}, want: ""},
@@ -85,7 +86,7 @@ func TestWhoSentIt(t *testing.T) {
 // FuzzForwarded looks for a way to be somebody else: whatever a client puts in front,
 // what its proxy appends decides, or the address is unclear.
 func FuzzForwarded(f *testing.F) {
-	for _, seed := range []string{"", "192.0.2.1", "for=192.0.2.1", `for="a`, `for="\`, `",for=10.0.0.2,"`, "for=10.0.0.9,,;,=", `10.0.0.2, "10.0.0.3`} {
+	for _, seed := range []string{"", "192.0.2.1", "for=192.0.2.1", `for="a`, `for=192.0.2.1;x="`, `for="\`, `",for=10.0.0.2,"`, "for=10.0.0.9,,;,=", `10.0.0.2, "10.0.0.3`} {
 		f.Add(seed, false)
 		f.Add(seed, true)
 	}

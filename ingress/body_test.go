@@ -171,14 +171,11 @@ func TestASlowBodyThatKeepsThePaceIsTaken(t *testing.T) {
 			}
 			pieces := []string{head(framing, "Stripe-Signature: "+m.Header.Get("Stripe-Signature"))}
 			for ; body != ""; body = body[1250:] {
-				piece := body[:1250]
-				if chunked {
-					piece = fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece)
-				}
-				pieces = append(pieces, piece)
+				pieces = append(pieces, body[:1250])
 			}
-			if chunked {
-				pieces = append(pieces, "0\r\n\r\n")
+			if chunked { // one chunk, of which a read does not return in between
+				pieces[0] += "4e20\r\n"
+				pieces = append(pieces, "\r\n0\r\n\r\n")
 			}
 			c := w.dial("192.0.2.9:1")
 			defer c.Close()
@@ -202,6 +199,41 @@ func TestAClientThatGoesAwayHalfWay(t *testing.T) {
 		synctest.Wait()
 		if got := w.metric("causeway_ingress_requests_total", "outcome", "body_incomplete"); got != 1 {
 			w.t.Errorf("counted %v times, want once", got)
+		}
+	})
+}
+
+// TestExpectContinue: a client that asks first is spared sending what would be refused.
+func TestExpectContinue(t *testing.T) {
+	src := stripe(t)
+	inWorld(t, Options{}, []*catalog.Source{src}, func(w *world) {
+		ask := func(lines ...string) (net.Conn, *bufio.Reader) {
+			c := w.dial("192.0.2.9:1")
+			go func() { _, _ = io.WriteString(c, head(append(lines, "Expect: 100-continue")...)) }()
+			return c, bufio.NewReader(c)
+		}
+		answer := func(from *bufio.Reader) int {
+			resp, err := http.ReadResponse(from, nil)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			resp.Body.Close()
+			return resp.StatusCode
+		}
+		c, from := ask("Content-Length: 2000000")
+		defer c.Close()
+		if got := answer(from); got != 413 {
+			w.t.Errorf("a body that would be too large: %d, want 413 at once", got)
+		}
+		m := signedMessage(w.t, src, `{"id":"evt_1"}`)
+		c, from = ask("Content-Length: 14", "Stripe-Signature: "+m.Header.Get("Stripe-Signature"))
+		defer c.Close()
+		if got := answer(from); got != 100 {
+			w.t.Errorf("a body that is welcome: %d, want 100", got)
+		}
+		go func() { _, _ = io.WriteString(c, `{"id":"evt_1"}`) }()
+		if got := answer(from); got != 200 {
+			w.t.Errorf("after the body: %d, want 200", got)
 		}
 	})
 }

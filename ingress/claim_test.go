@@ -177,23 +177,32 @@ func TestNobodySuppressesAnEvent(t *testing.T) {
 		steps   []step
 	}{
 		"an old valid body under the ID of an event to come": {[]*catalog.Source{github("github")}, []step{
-			{0, `{"n":1}`, "one", "received"}, {0, `{"n":1}`, "two", "received"}, {0, `{"n":2}`, "two", "received"}, {0, `{"n":2}`, "two", "already_processed"}}},
+			{0, `{"n":1}`, "one", "received"}, {0, `{"n":1}`, "two", "received"}, {0, `{"n":2}`, "two", "received"}, {0, `{"n":2}`, "two", "already_processed"},
+		}},
 		"a new body under an old ID": {[]*catalog.Source{github("github")}, []step{
-			{0, `{"n":1}`, "one", "received"}, {0, `{"n":2}`, "one", "received"}, {0, `{"n":1}`, "one", "already_processed"}}},
+			{0, `{"n":1}`, "one", "received"}, {0, `{"n":2}`, "one", "received"}, {0, `{"n":1}`, "one", "already_processed"},
+		}},
 		"equal IDs and bodies from two sources": {[]*catalog.Source{github("a"), github("b")}, []step{
-			{0, `{"n":1}`, "one", "received"}, {1, `{"n":1}`, "one", "received"}, {1, `{"n":1}`, "one", "already_processed"}}},
+			{0, `{"n":1}`, "one", "received"}, {1, `{"n":1}`, "one", "received"}, {1, `{"n":1}`, "one", "already_processed"},
+		}},
 		"two sources on one topic": {[]*catalog.Source{github("a"), func() *catalog.Source { s := github("b"); s.Topic = "webhooks.a"; return s }()}, []step{
-			{0, `{"n":1}`, "one", "received"}, {1, `{"n":1}`, "one", "received"}}},
+			{0, `{"n":1}`, "one", "received"}, {1, `{"n":1}`, "one", "received"},
+		}},
 		"an ID of the user's choice that two events share": {[]*catalog.Source{with(provider.EventRules{ID: "json:$.order"})}, []step{
-			{0, `{"order":7,"n":1}`, "", "received"}, {0, `{"order":7,"n":2}`, "", "received"}, {0, `{"order":7,"n":2}`, "", "already_processed"}}},
+			{0, `{"order":7,"n":1}`, "", "received"}, {0, `{"order":7,"n":2}`, "", "received"}, {0, `{"order":7,"n":2}`, "", "already_processed"},
+		}},
 		"the same if the user says that it is unique": {[]*catalog.Source{with(provider.EventRules{ID: "json:$.order", Unique: true})}, []step{
-			{0, `{"order":7,"n":1}`, "", "received"}, {0, `{"order":7,"n":2}`, "", "already_processed"}}},
+			{0, `{"order":7,"n":1}`, "", "received"}, {0, `{"order":7,"n":2}`, "", "already_processed"},
+		}},
 		"no ID at all": {[]*catalog.Source{with(provider.EventRules{})}, []step{
-			{0, `{"n":1}`, "", "received"}, {0, `{"n":1}`, "", "already_processed"}, {0, `{"n":2}`, "", "received"}}},
+			{0, `{"n":1}`, "", "received"}, {0, `{"n":1}`, "", "already_processed"}, {0, `{"n":2}`, "", "received"},
+		}},
 		"random IDs": {[]*catalog.Source{with(provider.EventRules{ID: "random"})}, []step{
-			{0, `{"n":1}`, "", "received"}, {0, `{"n":1}`, "", "received"}}},
+			{0, `{"n":1}`, "", "received"}, {0, `{"n":1}`, "", "received"},
+		}},
 		"IDs that differ only in what cannot be stored": {[]*catalog.Source{with(provider.EventRules{ID: "json:$.id", Unique: true})}, []step{
-			{0, `{"id":"a b"}`, "", "received"}, {0, `{"id":"a\tb"}`, "", "received"}, {0, `{"id":"a\r\nb"}`, "", "received"}, {0, `{"id":"a b"}`, "", "already_processed"}}},
+			{0, `{"id":"a b"}`, "", "received"}, {0, `{"id":"a\tb"}`, "", "received"}, {0, `{"id":"a\r\nb"}`, "", "received"}, {0, `{"id":"a b"}`, "", "already_processed"},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, Options{}, tc.sources, func(w *world) {
@@ -211,8 +220,10 @@ func TestNobodySuppressesAnEvent(t *testing.T) {
 
 // TestIDsAndTypesOfAllKinds sends what strangers and sloppy providers may put there.
 func TestIDsAndTypesOfAllKinds(t *testing.T) {
-	src := newSource(t, "orders", "hmac", provider.Settings{HMAC: &provider.HMAC{Header: "X-Signature"},
-		Event: provider.EventRules{ID: "json:$.id", Type: "json:$.type", Unique: true}})
+	src := newSource(t, "orders", "hmac", provider.Settings{
+		HMAC:  &provider.HMAC{Header: "X-Signature"},
+		Event: provider.EventRules{ID: "json:$.id", Type: "json:$.type", Unique: true},
+	})
 	inWorld(t, Options{}, []*catalog.Source{src}, func(w *world) {
 		long := strings.Repeat("x", 300)
 		for i, tc := range []struct{ id, typ, wantID, wantType string }{
@@ -271,6 +282,7 @@ func TestARecordLargerThanTheClientSends(t *testing.T) {
 	src := stripe(t, func(src *catalog.Source) { src.MaxBody = 8 << 20 })
 	inWorld(t, Options{}, []*catalog.Source{src}, func(w *world) {
 		w.expect(w.signed(src, sized(4<<20, "evt_1")), 413, "record_too_large")
+		time.Sleep(15 * time.Second)
 		if ready, failing := w.health.Ready(); !ready {
 			w.t.Errorf("one event too large took the process out of service: %v", failing)
 		}

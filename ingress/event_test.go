@@ -57,7 +57,7 @@ func TestEventsWithoutAnID(t *testing.T) {
 		t.Errorf("the same body gave %s and %s", one, again)
 	}
 	random := provider.Facts{Random: true}
-	if eventID(random, "src", nil) == eventID(random, "src", nil) {
+	if first, second := eventID(random, "src", nil), eventID(random, "src", nil); first == second {
 		t.Error("two random IDs are the same")
 	}
 }
@@ -185,7 +185,8 @@ func TestKeyAndTenantOfASource(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := &signature.Message{Method: "POST", URL: "/webhooks/stripe", Body: []byte(tc.body), Header: http.Header{
-				"X-Account": {tc.account}, "X-Twice": {"1", "2"}, "Stripe-Signature": {"t=1"}, "Cookie": {"c"}}}
+				"X-Account": {tc.account}, "X-Twice": {"1", "2"}, "Stripe-Signature": {"t=1"}, "Cookie": {"c"},
+			}}
 			e := src.newEvent(m, m, time.Now())
 			rec, err := e.record(src)
 			if err != nil {
@@ -212,7 +213,8 @@ func FuzzEvent(f *testing.F) {
 	var specs []*catalog.Source
 	for _, format := range []schemas.Format{schemas.Raw, schemas.Avro, schemas.CloudEvents} {
 		specs = append(specs, newSource(f, "github", "github", provider.Settings{Event: provider.EventRules{
-			ID: "json:$.id | header:X-Value", Type: "json:$.type", Occurred: "json:$.created"}}, func(src *catalog.Source) {
+			ID: "json:$.id | header:X-Value", Type: "json:$.type", Occurred: "json:$.created",
+		}}, func(src *catalog.Source) {
 			src.Format = format
 			src.Headers = []string{"x-value"}
 			src.Tenant = func(m *signature.Message) string { return m.Header.Get("X-Value") }
@@ -222,8 +224,10 @@ func FuzzEvent(f *testing.F) {
 	sources := newSources(f, specs...)
 	f.Fuzz(func(t *testing.T, body []byte, contentType, value string) {
 		for _, src := range sources {
-			m := &signature.Message{Method: "POST", URL: "/webhooks/github", Body: body,
-				Header: http.Header{"Content-Type": {contentType}, "X-Value": {value}}}
+			m := &signature.Message{
+				Method: "POST", URL: "/webhooks/github", Body: body,
+				Header: http.Header{"Content-Type": {contentType}, "X-Value": {value}},
+			}
 			e := src.newEvent(m, m, time.Now())
 			if !isVisible(e.ID) || e.ID == "" || len(e.ID) > maxID || !isType(e.Type) || len(e.Type) > maxType || !utf8.ValidString(e.Tenant) {
 				t.Fatalf("ID %q, type %q, tenant %q", e.ID, e.Type, e.Tenant)

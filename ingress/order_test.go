@@ -29,8 +29,10 @@ func TestOrderOfChecks(t *testing.T) {
 		badRate
 		badStorage
 	)
-	codes := []string{"unknown_source", "address_not_allowed", "method_not_allowed", "address_rate_exceeded", "body_too_large",
-		"invalid_signature", "source_rate_exceeded", "storage_full"}
+	codes := []string{
+		"unknown_source", "address_not_allowed", "method_not_allowed", "address_rate_exceeded", "body_too_large",
+		"invalid_signature", "source_rate_exceeded", "storage_full",
+	}
 	for i, want := range codes {
 		t.Run(want, func(t *testing.T) {
 			wrong := 0xff &^ (1<<i - 1) // this and all that come after
@@ -99,8 +101,12 @@ func TestTheRateOfASourceOutlivesItsOtherSettings(t *testing.T) {
 		if r := w.do(w.signed(one, `{"id":"evt_2"}`)); r.header.Get("Retry-After") != "60" {
 			w.t.Errorf("Retry-After %q, want 60", r.header.Get("Retry-After"))
 		}
+		before := w.server.source("stripe")
 		snapshot = &catalog.Snapshot{Sources: []*catalog.Source{two}}
 		w.expect(w.signed(two, `{"id":"evt_2"}`), 429, "source_rate_exceeded")
+		if after := w.server.source("stripe"); after == before || after.inFlight != before.inFlight {
+			w.t.Error("what is in flight to the topic was forgotten")
+		}
 		snapshot = &catalog.Snapshot{}
 		w.expect(w.signed(two, `{"id":"evt_2"}`), 404, "unknown_source")
 		if got := w.metric("causeway_ingress_requests_total", "source", "stripe"); got != 0 {
@@ -157,8 +163,11 @@ func TestAllowCIDRsBehindATrustedProxy(t *testing.T) {
 }
 
 func TestAHandshake(t *testing.T) {
-	src := newSource(t, "slack", "slack", provider.Settings{})
+	src := newSource(t, "slack", "slack", provider.Settings{}, func(src *catalog.Source) { src.Gzip = true })
 	inWorld(t, Options{}, []*catalog.Source{src}, func(w *world) {
+		if r := w.do(w.signed(src, zipped(w.t, `{"type":"url_verification","challenge":"abc"}`), "Content-Encoding", "gzip")); r.text != "abc" {
+			w.t.Errorf("compressed, it was answered %d %q", r.status, r.text)
+		}
 		r := w.do(w.signed(src, `{"type":"url_verification","challenge":"<b>abc</b>"}`))
 		if r.status != 200 || r.text != "<b>abc</b>" || !strings.HasPrefix(r.header.Get("Content-Type"), "text/plain") || r.header.Get("X-Content-Type-Options") != "nosniff" {
 			w.t.Errorf("answered %d %q %v", r.status, r.text, r.header)
@@ -171,8 +180,8 @@ func TestAHandshake(t *testing.T) {
 		if r := w.do(w.signed(src, `{"type":"event_callback","event_id":"Ev1","event":{"type":"message"}}`)); r.status != 200 || r.text != "" {
 			w.t.Errorf("an event was answered %d %q, want 200 and nothing", r.status, r.text)
 		}
-		if got := w.metric("causeway_ingress_requests_total", "outcome", "handshake"); got != 1 {
-			w.t.Errorf("%v handshakes counted, want 1", got)
+		if got := w.metric("causeway_ingress_requests_total", "outcome", "handshake"); got != 2 {
+			w.t.Errorf("%v handshakes counted, want 2", got)
 		}
 	})
 }

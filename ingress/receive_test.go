@@ -88,39 +88,57 @@ func TestRefusals(t *testing.T) {
 		"a source in other case": {func(w *world) *http.Request { return w.post("/webhooks/Stripe", "{}") }, 404, "unknown_source", ""},
 		"a slash escaped":        {func(w *world) *http.Request { return w.post("/webhooks/stripe%2F", "{}") }, 404, "not_found", ""},
 		"CR and LF in the path":  {func(w *world) *http.Request { return w.post("/webhooks/a%0D%0Ab", "{}") }, 404, "unknown_source", ""},
-		"an address that is not on the list": {func(w *world) *http.Request { return w.signed(sources["fenced"], "{}") },
-			403, "address_not_allowed", ""},
+		"an address that is not on the list": {
+			func(w *world) *http.Request { return w.signed(sources["fenced"], "{}") },
+			403, "address_not_allowed", "",
+		},
 		"the same with a forged X-Forwarded-For": {func(w *world) *http.Request {
 			return w.signed(sources["fenced"], "{}", "X-Forwarded-For", "203.0.113.5", "Forwarded", "for=203.0.113.5")
 		}, 403, "address_not_allowed", ""},
-		"GET": {func(w *world) *http.Request { r := w.post("/webhooks/stripe", ""); r.Method = "GET"; return r },
-			405, "method_not_allowed", "Allow: POST"},
-		"PUT, signed": {func(w *world) *http.Request { r := w.signed(sources["stripe"], "{}"); r.Method = "PUT"; return r },
-			405, "method_not_allowed", "Allow: POST"},
-		"a body that is too large, though signed": {func(w *world) *http.Request { return w.signed(sources["small"], `{"id":"123456789"}`) },
-			413, "body_too_large", ""},
+		"GET": {
+			func(w *world) *http.Request { r := w.post("/webhooks/stripe", ""); r.Method = "GET"; return r },
+			405, "method_not_allowed", "Allow: POST",
+		},
+		"PUT, signed": {
+			func(w *world) *http.Request { r := w.signed(sources["stripe"], "{}"); r.Method = "PUT"; return r },
+			405, "method_not_allowed", "Allow: POST",
+		},
+		"a body that is too large, though signed": {
+			func(w *world) *http.Request { return w.signed(sources["small"], `{"id":"123456789"}`) },
+			413, "body_too_large", "",
+		},
 		"the same of unknown length": {func(w *world) *http.Request {
 			r := w.signed(sources["small"], `{"id":"123456789"}`)
 			r.ContentLength = -1
 			return r
 		}, 413, "body_too_large", ""},
-		"a content type that is none": {func(w *world) *http.Request { return w.signed(sources["stripe"], "{}", "Content-Type", "json") },
-			415, "unsupported_content_type", ""},
+		"a content type that is none": {
+			func(w *world) *http.Request { return w.signed(sources["stripe"], "{}", "Content-Type", "json") },
+			415, "unsupported_content_type", "",
+		},
 		"two content types": {func(w *world) *http.Request {
 			r := w.signed(sources["stripe"], "{}")
 			r.Header.Add("Content-Type", "text/plain")
 			return r
 		}, 415, "unsupported_content_type", ""},
-		"gzip where it is not accepted": {func(w *world) *http.Request { return w.signed(sources["stripe"], "{}", "Content-Encoding", "gzip") },
-			415, "unsupported_content_encoding", "Accept-Encoding: identity"},
-		"brotli where gzip is": {func(w *world) *http.Request { return w.signed(sources["zipped"], "{}", "Content-Encoding", "br") },
-			415, "unsupported_content_encoding", "Accept-Encoding: gzip"},
-		"gzip twice": {func(w *world) *http.Request {
-			return w.signed(sources["zipped"], "{}", "Content-Encoding", "gzip, gzip")
+		"gzip where it is not accepted": {
+			func(w *world) *http.Request { return w.signed(sources["stripe"], "{}", "Content-Encoding", "gzip") },
+			415, "unsupported_content_encoding", "Accept-Encoding: identity",
 		},
-			415, "unsupported_content_encoding", ""},
-		"gzip that is none, signed": {func(w *world) *http.Request { return w.signed(sources["zipped"], "{}", "Content-Encoding", "gzip") },
-			400, "malformed_body", ""},
+		"brotli where gzip is": {
+			func(w *world) *http.Request { return w.signed(sources["zipped"], "{}", "Content-Encoding", "br") },
+			415, "unsupported_content_encoding", "Accept-Encoding: gzip",
+		},
+		"gzip twice": {
+			func(w *world) *http.Request {
+				return w.signed(sources["zipped"], "{}", "Content-Encoding", "gzip, gzip")
+			},
+			415, "unsupported_content_encoding", "",
+		},
+		"gzip that is none, signed": {
+			func(w *world) *http.Request { return w.signed(sources["zipped"], "{}", "Content-Encoding", "gzip") },
+			400, "malformed_body", "",
+		},
 		"no signature": {func(w *world) *http.Request { return w.post("/webhooks/stripe", "{}") }, 401, "invalid_signature", ""},
 		"garbage":      {func(w *world) *http.Request { return w.post("/webhooks/stripe", "\x00\xff\x16\x03") }, 401, "invalid_signature", ""},
 		"no body":      {func(w *world) *http.Request { return w.post("/webhooks/stripe", "") }, 401, "invalid_signature", ""},

@@ -58,6 +58,31 @@ func TestARestartThatNobodyNotices(t *testing.T) {
 	})
 }
 
+// TestAStopWaitsForRecordsThatNobodyWaitsFor: who was told 503 may find it stored.
+func TestAStopWaitsForRecordsThatNobodyWaitsFor(t *testing.T) {
+	src := stripe(t)
+	inWorld(t, Options{DrainDelay: -1}, []*catalog.Source{src}, func(w *world) {
+		release := w.hold()
+		w.expect(w.signed(src, `{"id":"evt_1"}`), 503, "not_acknowledged")
+		ended := make(chan error, 1)
+		go func() { ended <- w.stop() }()
+		time.Sleep(2 * time.Second)
+		select {
+		case err := <-ended:
+			w.t.Errorf("Run ended with a record in flight, with %v", err)
+			ended <- nil
+		default:
+		}
+		release()
+		if err := <-ended; err != nil {
+			w.t.Errorf("Run ended with %v", err)
+		}
+		if events := w.events(src); len(events) != 1 {
+			w.t.Errorf("%d records, want 1", len(events))
+		}
+	})
+}
+
 // TestAStopIsBounded: a request that does not end is cut off, and said to be.
 func TestAStopIsBounded(t *testing.T) {
 	src := stripe(t)
@@ -179,6 +204,7 @@ func TestBusyConnectionsAreNotClosed(t *testing.T) {
 		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			w.t.Errorf("a third connection: %v, want it closed", err)
 		}
+		synctest.Wait()
 		if got := w.logs.FilterMessage("connection refused: max_connections").Len(); got != 1 {
 			w.t.Errorf("%d lines about it, want 1", got)
 		}
@@ -242,6 +268,21 @@ func TestTLS(t *testing.T) {
 			}
 			last = c
 		}
+		// Which connection is idle is seen through TLS too: a busy one stays.
+		release := w.hold()
+		m := signedMessage(w.t, src, `{"id":"b"}`)
+		busy := make(chan reply, 1)
+		go func() {
+			resp, _ := talk(w.t, last, 0, head("Content-Length: 10", "Stripe-Signature: "+m.Header.Get("Stripe-Signature"))+`{"id":"b"}`)
+			busy <- readReply(w.t, resp)
+		}()
+		synctest.Wait()
+		for i := range 3 {
+			defer w.dial(fmt.Sprintf("203.0.113.1%d:1", i)).Close()
+		}
+		synctest.Wait()
+		release()
+		w.answered(busy, 200, "received")
 		// Somebody who speaks no TLS gets no further than the header timeout.
 		raw := w.dial("203.0.113.9:1")
 		defer raw.Close()
@@ -265,8 +306,10 @@ func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
 		t.Fatal(err)
 	}
 	// The bubble's clock begins in the year 2000.
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"hooks.example.com"},
-		NotBefore: time.Unix(0, 0), NotAfter: time.Now().AddDate(1, 0, 0)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"hooks.example.com"},
+		NotBefore: time.Unix(0, 0), NotAfter: time.Now().AddDate(1, 0, 0),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)

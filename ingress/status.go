@@ -48,50 +48,94 @@ type refusal struct {
 // repeated for people in docs/ingress-errors.md.
 func refusals() []refusal {
 	return []refusal{
-		{errNoRoute, http.StatusNotFound, "not_found", "There is nothing here",
-			"Webhooks are posted to /webhooks/ and the name of a source.", 0},
-		{errUnknownSource, http.StatusNotFound, "unknown_source", "Unknown source",
-			"The last part of the URL is not the name of a source that is configured here.", 0},
-		{errAddress, http.StatusForbidden, "address_not_allowed", "Address not allowed",
-			"The source's allow_cidrs does not name the client's address. Behind a proxy, the proxy belongs in trusted_proxies.", 0},
-		{errMethod, http.StatusMethodNotAllowed, "method_not_allowed", "Method not allowed",
-			"Webhooks are sent by POST.", 0},
-		{errAddressRate, http.StatusTooManyRequests, "address_rate_exceeded", "Too many requests from this address",
-			"Send more slowly.", 1},
-		{errBodyTooLarge, http.StatusRequestEntityTooLarge, "body_too_large", "Body too large",
-			"The body is larger than the source's max_body, as sent or after decompression.", 0},
-		{errContentType, http.StatusUnsupportedMediaType, "unsupported_content_type", "Unsupported content type",
-			"Content-Type must be there at most once and be of the form type/subtype.", 0},
-		{errContentEncoding, http.StatusUnsupportedMediaType, "unsupported_content_encoding", "Unsupported content encoding",
-			"Send the body uncompressed, or add gzip to the source's content_encoding.", 0},
-		{errBodyIncomplete, http.StatusRequestTimeout, "body_incomplete", "Body incomplete",
-			"The body ended early or came too slowly. Send it again.", 0},
-		{errMalformed, http.StatusBadRequest, "malformed_body", "Malformed body",
-			"The body's chunks or its compression cannot be read.", 0},
-		{errMemory, http.StatusServiceUnavailable, "memory_full", "Too many bodies at once",
-			"All memory for bodies is in use. Send it again.", 1},
-		{errSecret, http.StatusServiceUnavailable, "secret_unavailable", "Secret not available",
-			"The source's secret cannot be read now, so nothing can be verified. Send it again.", 10},
-		{errSignature, http.StatusUnauthorized, "invalid_signature", "Signature refused",
-			"The request is not signed with a secret of this source, or not at a time near now. Check the secret, the clocks, and that nothing on the way changes the body.", 0},
-		{errSourceRate, http.StatusTooManyRequests, "source_rate_exceeded", "Rate of the source exceeded",
-			"The source's rate is used up. Send it again.", 1},
-		{errNotWritable, http.StatusServiceUnavailable, "storage_full", "Storage not writable",
-			"Nothing can be stored now. Send it again.", 10},
-		{kerr.MessageTooLarge, http.StatusRequestEntityTooLarge, "record_too_large", "Too large for the topic",
-			"The event is larger than a record of its topic may be: raise the topic's max.message.bytes or lower the source's max_body.", 0},
-		{kgo.ErrMaxBuffered, http.StatusServiceUnavailable, "buffer_full", "Buffer full",
-			"Kafka takes events more slowly than they come. Send it again.", 2},
-		{errTopicFull, http.StatusServiceUnavailable, "topic_buffer_full", "Buffer of the topic full",
-			"Kafka takes events of this topic more slowly than they come. Send it again.", 2},
-		{errKafka, http.StatusServiceUnavailable, "kafka_unavailable", "Not stored",
-			"Kafka did not store the event. Send it again.", 5},
-		{errReplyTimeout, http.StatusServiceUnavailable, "not_acknowledged", "Not acknowledged in time",
-			"Kafka has not acknowledged the event yet. Send it again: if it was stored after all, it is not stored twice.", 5},
-		{errClientGone, http.StatusServiceUnavailable, "client_gone", "Client gone",
-			"The client closed the connection before Kafka acknowledged the event.", 5},
-		{errInternal, http.StatusInternalServerError, "internal_error", "Internal error",
-			"This is a fault of causeway; its log says more. Send it again.", 0},
+		{
+			errNoRoute, http.StatusNotFound, "not_found", "There is nothing here",
+			"Webhooks are posted to /webhooks/ and the name of a source.", 0,
+		},
+		{
+			errUnknownSource, http.StatusNotFound, "unknown_source", "Unknown source",
+			"The last part of the URL is not the name of a source that is configured here.", 0,
+		},
+		{
+			errAddress, http.StatusForbidden, "address_not_allowed", "Address not allowed",
+			"The source's allow_cidrs does not name the client's address. Behind a proxy, the proxy belongs in trusted_proxies.", 0,
+		},
+		{
+			errMethod, http.StatusMethodNotAllowed, "method_not_allowed", "Method not allowed",
+			"Webhooks are sent by POST.", 0,
+		},
+		{
+			errAddressRate, http.StatusTooManyRequests, "address_rate_exceeded", "Too many requests from this address",
+			"Send more slowly.", 1,
+		},
+		{
+			errBodyTooLarge, http.StatusRequestEntityTooLarge, "body_too_large", "Body too large",
+			"The body is larger than the source's max_body, as sent or after decompression.", 0,
+		},
+		{
+			errContentType, http.StatusUnsupportedMediaType, "unsupported_content_type", "Unsupported content type",
+			"Content-Type must be there at most once and be of the form type/subtype.", 0,
+		},
+		{
+			errContentEncoding, http.StatusUnsupportedMediaType, "unsupported_content_encoding", "Unsupported content encoding",
+			"Send the body uncompressed, or add gzip to the source's content_encoding.", 0,
+		},
+		{
+			errBodyIncomplete, http.StatusRequestTimeout, "body_incomplete", "Body incomplete",
+			"The body ended early or came too slowly. Send it again.", 0,
+		},
+		{
+			errMalformed, http.StatusBadRequest, "malformed_body", "Malformed body",
+			"The body's chunks or its compression cannot be read.", 0,
+		},
+		{
+			errMemory, http.StatusServiceUnavailable, "memory_full", "Too many bodies at once",
+			"All memory for bodies is in use. Send it again.", 1,
+		},
+		{
+			errSecret, http.StatusServiceUnavailable, "secret_unavailable", "Secret not available",
+			"The source's secret cannot be read now, so nothing can be verified. Send it again.", 10,
+		},
+		{
+			errSignature, http.StatusUnauthorized, "invalid_signature", "Signature refused",
+			"The request is not signed with a secret of this source, or not at a time near now. Check the secret, the clocks, and that nothing on the way changes the body.", 0,
+		},
+		{
+			errSourceRate, http.StatusTooManyRequests, "source_rate_exceeded", "Rate of the source exceeded",
+			"The source's rate is used up. Send it again.", 1,
+		},
+		{
+			errNotWritable, http.StatusServiceUnavailable, "storage_full", "Storage not writable",
+			"Nothing can be stored now. Send it again.", 10,
+		},
+		{
+			kerr.MessageTooLarge, http.StatusRequestEntityTooLarge, "record_too_large", "Too large for the topic",
+			"The event is larger than a record of its topic may be: raise the topic's max.message.bytes or lower the source's max_body.", 0,
+		},
+		{
+			kgo.ErrMaxBuffered, http.StatusServiceUnavailable, "buffer_full", "Buffer full",
+			"Kafka takes events more slowly than they come. Send it again.", 2,
+		},
+		{
+			errTopicFull, http.StatusServiceUnavailable, "topic_buffer_full", "Buffer of the topic full",
+			"Kafka takes events of this topic more slowly than they come. Send it again.", 2,
+		},
+		{
+			errKafka, http.StatusServiceUnavailable, "kafka_unavailable", "Not stored",
+			"Kafka did not store the event. Send it again.", 5,
+		},
+		{
+			errReplyTimeout, http.StatusServiceUnavailable, "not_acknowledged", "Not acknowledged in time",
+			"Kafka has not acknowledged the event yet. Send it again: if it was stored after all, it is not stored twice.", 5,
+		},
+		{
+			errClientGone, http.StatusServiceUnavailable, "client_gone", "Client gone",
+			"The client closed the connection before Kafka acknowledged the event.", 5,
+		},
+		{
+			errInternal, http.StatusInternalServerError, "internal_error", "Internal error",
+			"This is a fault of causeway; its log says more. Send it again.", 0,
+		},
 	}
 }
 
