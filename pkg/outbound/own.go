@@ -10,6 +10,7 @@ import (
 // listener on all addresses (:8700) is meant by each that this machine has.
 func Own(listeners ...netip.AddrPort) func(netip.AddrPort) bool {
 	return func(target netip.AddrPort) bool {
+		target = netip.AddrPortFrom(target.Addr().Unmap(), target.Port())
 		return slices.ContainsFunc(listeners, func(l netip.AddrPort) bool {
 			if l.Port() != target.Port() {
 				return false
