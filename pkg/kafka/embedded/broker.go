@@ -38,6 +38,10 @@ type Broker struct {
 
 	closing sync.Once
 	closed  error
+	// A question to kfake that arrives after its end is never answered: so rounds
+	// hold this for reading, and the end waits for them.
+	mu   sync.RWMutex
+	gone bool
 }
 
 // Start takes the directory, mends what a crash tore, loads it, checks that all
@@ -154,21 +158,25 @@ func (b *Broker) Run(ctx context.Context) error {
 		second = time.Minute // a bubble's days cost as much wall time as there are rounds in them
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { every(ctx, second, b.watch) })
-	wg.Go(func() { every(ctx, 3*second, func() { b.keepCheckpoint(ctx) }) })
-	wg.Go(func() { every(ctx, 60*second, func() { b.trim(ctx) }) })
+	wg.Go(func() { b.every(ctx, second, b.watch) })
+	wg.Go(func() { b.every(ctx, 3*second, func() { b.keepCheckpoint(ctx) }) })
+	wg.Go(func() { b.every(ctx, 60*second, func() { b.trim(ctx) }) })
 	wg.Wait()
 	return nil
 }
 
-// every calls do once in a while until ctx ends.
-func every(ctx context.Context, interval time.Duration, do func()) {
+// every does its round once in a while, until ctx ends or the broker does.
+func (b *Broker) every(ctx context.Context, interval time.Duration, do func()) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			do()
+			b.mu.RLock()
+			if !b.gone {
+				do()
+			}
+			b.mu.RUnlock()
 		case <-ctx.Done():
 			return
 		}
@@ -181,7 +189,11 @@ func (b *Broker) Close() error {
 	b.closing.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		b.closed = errors.Join(b.writeCheckpoint(ctx), b.release())
+		err := b.writeCheckpoint(ctx)
+		b.mu.Lock()
+		b.gone = true
+		b.mu.Unlock()
+		b.closed = errors.Join(err, b.release())
 	})
 	return b.closed
 }

@@ -136,3 +136,25 @@ func TestMoreThanADayOfTheBroker(t *testing.T) {
 		}
 	})
 }
+
+func TestCloseWhileRunning(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b, err := Start(t.Context(), Options{Dir: dir, Network: new(kfake.VirtualNetwork)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- b.Run(ctx) }()
+		time.Sleep(90 * time.Minute)
+		if err := errors.Join(b.Close(), b.Close()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(2 * time.Hour)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
