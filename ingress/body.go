@@ -20,8 +20,8 @@ const firstBuffer = 16 << 10
 // checkContent refuses what the headers alone show to be of no use, and says whether the
 // body is compressed.
 func checkContent(r *http.Request, src *source) (gzipped bool, err error) {
-	if r.ContentLength > src.MaxBody {
-		return false, fmt.Errorf("%w: %d bytes announced, max_body is %d", errBodyTooLarge, r.ContentLength, src.MaxBody)
+	if r.ContentLength > src.maxBody {
+		return false, fmt.Errorf("%w: %d bytes announced, the limit is %d", errBodyTooLarge, r.ContentLength, src.maxBody)
 	}
 	if types := r.Header["Content-Type"]; len(types) > 1 || len(types) == 1 && !isMediaType(types[0]) {
 		return false, errContentType

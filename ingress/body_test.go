@@ -308,6 +308,16 @@ func TestBodiesInMemoryTogether(t *testing.T) {
 	})
 }
 
+func TestOneBodyIsNeverLargerThanAllTogether(t *testing.T) {
+	src := stripe(t, func(src *catalog.Source) { src.MaxBody = 8 << 20 })
+	inWorld(t, Options{MaxBodyBytes: 1 << 20}, []*catalog.Source{src}, func(w *world) {
+		w.expect(w.signed(src, sized(1<<20, "evt_1")), 413, "body_too_large")
+		if got := w.logs.FilterMessageSnippet("memory for all bodies").Len(); got != 1 {
+			w.t.Errorf("%d lines about it, want 1", got)
+		}
+	})
+}
+
 // TestMemoryIsForBytesThatCame opens requests that announce a lot and send little.
 func TestMemoryIsForBytesThatCame(t *testing.T) {
 	src := stripe(t)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.uber.org/zap"
 
 	"causeway/pkg/catalog"
 	"causeway/pkg/provider"
@@ -116,10 +117,15 @@ func (s *Server) rebuild(snapshot *catalog.Snapshot) *table {
 }
 
 func (s *Server) newSource(spec *catalog.Source, rate *sourceRate, topic *budget) *source {
+	// One body is never larger than all together.
+	maxBody := min(spec.MaxBody, s.options.MaxBodyBytes-1)
+	if maxBody < spec.MaxBody {
+		s.log.Warn("max_body is more than the memory for all bodies together, and counts as that",
+			zap.String("source", spec.Name), zap.Int64("max_body", spec.MaxBody), zap.Int64("counts_as", maxBody))
+	}
 	src := &source{
-		Source: spec,
-		// One body is never larger than all together.
-		maxBody:      min(spec.MaxBody, s.options.MaxBodyBytes-1),
+		Source:       spec,
+		maxBody:      maxBody,
 		methods:      spec.Provider.Methods(),
 		verifiedBy:   spec.Provider.VerifiedBy(),
 		replyTimeout: s.options.ReplyTimeout,
