@@ -35,6 +35,7 @@ ifndef CC_FOUND
 	@echo "make test: no C compiler ($$($(GO) env CC)) found, so without the race detector"
 	@test -z "$(CI)" || { echo "make test: CI requires it"; exit 1; }
 endif
+	@for tool in java mvn; do command -v $$tool >/dev/null || echo "make test: no $$tool found, so without the tests on a real Kafka"; done
 	@$(GO) build $(RACE) $(TAGS) $(PKG)
 	$(GO) test $(RACE) $(TAGS) -p $(PARALLEL) -timeout $(TIMEOUT) $(PKG)
 
