@@ -55,7 +55,12 @@ func (e *Egress) fanOut(ctx context.Context, p *partition, h held) {
 // its wait, or into the queue of its subscription.
 func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 	r, d := h.record, h.delivery
-	if d != nil && p.seen.Earlier(twin(d), r.Offset, r.Timestamp) && !p.earlier(r.Offset) {
+	copied := d != nil && p.seen.Earlier(twin(d), r.Offset, r.Timestamp)
+	if evicted := p.seen.Evicted(); evicted > p.evicted {
+		e.met.twinsForgotten.Add(float64(evicted - p.evicted))
+		p.evicted = evicted
+	}
+	if copied && !p.earlier(r.Offset) {
 		// Somebody died between carrying the delivery on and committing that, and
 		// carried it on once more: this is the second chain, the first one counts.
 		e.met.duplicates.Inc()

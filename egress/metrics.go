@@ -35,6 +35,7 @@ type metrics struct {
 	parked                map[parkedReason]prometheus.Counter
 	dead                  map[schemas.Reason]prometheus.Counter
 	duplicates            prometheus.Counter
+	twinsForgotten        prometheus.Counter
 	tombstones            prometheus.Counter
 	lateness              prometheus.Histogram
 	skewed                prometheus.Counter
@@ -80,6 +81,7 @@ func newMetrics(reg prometheus.Registerer, depth func() (queued, running int)) *
 		attemptSeconds:        histogram("egress_attempt_duration_seconds", "Time of one attempt.", seconds),
 		endToEnd:              histogram("egress_end_to_end_seconds", "Time from receiving a webhook to the subscriber's 2xx.", long),
 		duplicates:            counter("egress_duplicates_total", "Copies that were dropped instead of delivered again."),
+		twinsForgotten:        counter("egress_twins_forgotten_total", "Delay records forgotten before their window's end, since it was full: copies of them would be delivered."),
 		tombstones:            counter("egress_tombstones_total", "Records without a value on event topics, passed over."),
 		lateness:              histogram("delay_lateness_seconds", "Time from when a parked delivery was due to its attempt.", seconds),
 		skewed:                counter("delay_skewed_total", "Times that a due time was too far ahead to be believed."),

@@ -37,7 +37,8 @@ type partition struct {
 	backlog  backlog
 	refused  error // why this partition is not served; nil when it is
 
-	seen *seen.Window // delay topics: what was already carried on; used by run alone
+	seen    *seen.Window // delay topics: what was already carried on; used by run alone
+	evicted int64        // how much of that was counted as forgotten
 }
 
 func newPartition(m *member, topic string, id int32) *partition {
