@@ -10,9 +10,10 @@ import (
 
 // conns bounds the connections that strangers may hold open, in all and per address.
 //
-// When all are taken, the one that has been idle longest makes room for the new one: ten
-// thousand connections on which nothing happens keep nobody out. Only while every
-// connection has a request on it is a new one closed.
+// When all are taken, or all of an address, the one of them that has been idle longest
+// makes room for the new one: ten thousand connections on which nothing happens keep
+// nobody out, not even whoever comes from the same address. Only while each of them has
+// a request on it is a new one closed.
 type conns struct {
 	limit, perAddress int
 	trusted           proxies // may have any number: many clients are behind each
@@ -20,25 +21,29 @@ type conns struct {
 
 	serving sync.WaitGroup // net/http's goroutines
 
-	mu     sync.Mutex
-	open   int
-	byAddr map[netip.Addr]int
-	idle   conn // ring of those that serve nothing now, longest first; itself only the mark
+	mu    sync.Mutex
+	open  int
+	idle  ring // of all
+	hosts map[netip.Addr]*host
+}
+
+// host is an address that has connections.
+type host struct {
+	open int
+	idle ring
 }
 
 // conn is a connection that counts.
 type conn struct {
 	net.Conn
-	set        *conns
-	addr       netip.Addr
-	gone       bool  // does not count any more; under set.mu
-	prev, next *conn // in set.idle; nil while it serves a request
+	set       *conns
+	addr      netip.Addr
+	gone      bool // does not count any more; under set.mu, as the rest
+	all, same link // places among the idle ones of all and of its address
 }
 
 func newConns(limit, perAddress int, trusted proxies, refused func(netip.Addr, string)) *conns {
-	set := &conns{limit: limit, perAddress: perAddress, trusted: trusted, refused: refused, byAddr: make(map[netip.Addr]int)}
-	set.idle.prev, set.idle.next = &set.idle, &set.idle
-	return set
+	return &conns{limit: limit, perAddress: perAddress, trusted: trusted, refused: refused, hosts: make(map[netip.Addr]*host)}
 }
 
 // listener lets through the connections that conns admits.
@@ -66,29 +71,41 @@ func (l listener) Accept() (net.Conn, error) {
 // admit counts a new connection, or says why there is no room for it.
 func (set *conns) admit(raw net.Conn) (c *conn, why string) {
 	c = &conn{Conn: raw, set: set, addr: hostAddr(raw.RemoteAddr().String())}
-	set.mu.Lock()
-	if set.byAddr[c.addr] >= set.perAddress && !set.trusted.trust(c.addr) {
-		set.mu.Unlock()
-		return c, "max_connections_per_address"
-	}
-	var oldest *conn
-	if set.open >= set.limit {
-		if oldest = set.idle.next; oldest == &set.idle {
-			set.mu.Unlock()
-			return c, "max_connections"
-		}
-		set.forget(oldest)
-	}
-	set.open++
-	set.byAddr[c.addr]++
-	set.rest(c)
-	set.mu.Unlock()
+	oldest, why := set.enter(c)
 	if oldest != nil {
 		// The connection beneath TLS: a goodbye to one who does not read could
 		// hold up everybody. net/http notices and ends its part.
 		_ = oldest.Conn.Close()
 	}
-	return c, ""
+	return c, why
+}
+
+// enter gives c a place, and the connection that had to go for it.
+func (set *conns) enter(c *conn) (oldest *conn, why string) {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	own := set.hosts[c.addr]
+	if own == nil {
+		own = &host{}
+	}
+	switch {
+	case own.open >= set.perAddress && !set.trusted.trust(c.addr):
+		if oldest = own.idle.first(); oldest == nil {
+			return nil, "max_connections_per_address"
+		}
+	case set.open >= set.limit:
+		if oldest = set.idle.first(); oldest == nil {
+			return nil, "max_connections"
+		}
+	}
+	if oldest != nil {
+		set.forget(oldest)
+	}
+	set.hosts[c.addr] = own // which forget may have dropped
+	own.open++
+	set.open++
+	set.rest(c)
+	return oldest, ""
 }
 
 // state hears from net/http what each connection does.
@@ -142,22 +159,20 @@ func (set *conns) forget(c *conn) {
 	c.gone = true
 	c.unlink()
 	set.open--
-	if set.byAddr[c.addr]--; set.byAddr[c.addr] == 0 {
-		delete(set.byAddr, c.addr)
+	own := set.hosts[c.addr]
+	if own.open--; own.open == 0 {
+		delete(set.hosts, c.addr)
 	}
 }
 
 // rest puts a connection behind those that have been idle longer.
 func (set *conns) rest(c *conn) {
 	c.unlink()
-	last := set.idle.prev
-	c.prev, c.next = last, &set.idle
-	last.next, set.idle.prev = c, c
+	set.idle.push(&c.all, c)
+	set.hosts[c.addr].idle.push(&c.same, c)
 }
 
 func (c *conn) unlink() {
-	if c.next != nil {
-		c.prev.next, c.next.prev = c.next, c.prev
-		c.prev, c.next = nil, nil
-	}
+	c.all.remove()
+	c.same.remove()
 }

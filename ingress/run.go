@@ -58,8 +58,8 @@ func (s *Server) stop(ctx context.Context, server *http.Server, set *conns) erro
 		errs = append(errs, fmt.Errorf("finish requests: %w", err), server.Close())
 	}
 	set.serving.Wait()
-	if err := s.options.Client.Flush(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("flush records: %w", err))
+	if err := s.options.Client.Flush(ctx); err != nil && s.options.Client.BufferedProduceRecords() > 0 {
+		errs = append(errs, fmt.Errorf("flush %d records: %w", s.options.Client.BufferedProduceRecords(), err))
 	}
 	return errors.Join(errs...)
 }

@@ -155,32 +155,54 @@ func TestConnectionsOfOneAddress(t *testing.T) {
 			_, err := c.Read(make([]byte, 1))
 			return err != nil && !errors.Is(err, errTimeout(err))
 		}
-		var open []net.Conn
-		for i := range 5 {
-			c := w.dial(fmt.Sprintf("203.0.113.5:%d", i))
-			defer c.Close()
-			open = append(open, c)
+		dial := func(from string, n int) []net.Conn {
+			var open []net.Conn
+			for i := range n {
+				open = append(open, w.dial(fmt.Sprintf("%s:%d", from, i)))
+			}
+			synctest.Wait()
+			return open
 		}
-		synctest.Wait()
-		for i, want := range []bool{false, false, false, true, true} {
-			if got := closed(open[i]); got != want {
-				w.t.Errorf("connection %d closed: %v, want %v", i+1, got, want)
+		other := dial("203.0.113.6", 1)
+		own := dial("203.0.113.5", 5)
+		proxy := dial("198.51.100.7", 5)
+		for i, want := range []bool{true, true, false, false, false} {
+			if got := closed(own[i]); got != want {
+				w.t.Errorf("connection %d of five, idle all, is closed: %v, want %v: its oldest make room", i+1, got, want)
 			}
 		}
-		for i := range 5 {
-			c := w.dial(fmt.Sprintf("198.51.100.7:%d", i))
-			defer c.Close()
+		for i, c := range append(other, proxy...) {
 			if closed(c) {
-				w.t.Errorf("connection %d of a trusted proxy was closed", i+1)
+				w.t.Errorf("connection %d of another address or a trusted proxy was closed", i)
+			}
+			c.Close()
+		}
+		// With a request on each, there is no room.
+		release := w.hold()
+		m := signedMessage(w.t, src, `{"id":"evt_1"}`)
+		for _, c := range own[2:] {
+			if _, err := io.WriteString(c, head("Content-Length: 14", "Stripe-Signature: "+m.Header.Get("Stripe-Signature"))+`{"id":"evt_1"}`); err != nil {
+				w.t.Fatal(err)
 			}
 		}
-		open[0].Close()
 		synctest.Wait()
-		c := w.dial("203.0.113.5:9")
+		if c := dial("203.0.113.5", 1)[0]; !closed(c) {
+			w.t.Error("a fourth beside three that are busy was let in")
+		}
+		if got := w.logs.FilterMessage("connection refused: max_connections_per_address").Len(); got != 1 {
+			w.t.Errorf("%d lines about it, want 1", got)
+		}
+		own[2].Close()
+		synctest.Wait()
+		c := dial("203.0.113.5", 1)[0]
 		defer c.Close()
 		if closed(c) {
 			w.t.Error("a place that was given back is not there")
 		}
+		for _, c := range own[2:] {
+			c.Close()
+		}
+		release()
 	})
 }
 
