@@ -205,6 +205,25 @@ func (d *dispatcher) stop() {
 	d.owned.Wait()
 }
 
+// forget drops what waits of partitions that have gone: it would be passed over in
+// its turn, but until then take up room and memory that nobody counts any more.
+func (d *dispatcher) forget(gone []*partition) {
+	dead := make(map[*partition]bool, len(gone))
+	for _, p := range gone {
+		dead[p] = true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, q := range d.queues {
+		before := q.len()
+		for _, f := range []*fifo{&q.returned, &q.fresh} {
+			q.bytes -= f.drop(func(t *task) bool { return dead[t.partition] })
+		}
+		d.waiting -= before - q.len()
+		d.announce(q)
+	}
+}
+
 // thirsty says whether the subscription's queue is running low.
 func (d *dispatcher) thirsty(uid uuid.UUID) bool {
 	d.mu.Lock()

@@ -379,6 +379,37 @@ func TestAStoppedDispatcherStartsNothingAndWakesWhoWaits(t *testing.T) {
 	})
 }
 
+// What waits of a partition that has gone is nobody's memory any more.
+func TestTasksOfAPartitionThatHasGoneLeaveTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(&dispatcher{tasks: 10, bytes: 1 << 20, inFlight: 1, wait: time.Hour})
+		p.hang["a"] = make(chan struct{})
+		sub := named("a", 1)
+		gone, stays := &partition{}, &partition{}
+		p.offer(taskFor(sub, 7)) // under way
+		for i := range 10 {
+			task := taskFor(sub, 7)
+			task.partition, task.delivery.Hop = gone, i%2
+			if i%5 == 0 {
+				task.partition = stays
+			}
+			p.offer(task)
+		}
+		room := p.room(sub.UID)
+		p.forget([]*partition{gone})
+		<-room
+		if queued, _ := p.depth(); queued != 2 || p.queues[sub.UID].bytes != 14 {
+			t.Errorf("%d tasks of %d bytes are left, want the 2 of the other partition", queued, p.queues[sub.UID].bytes)
+		}
+		close(p.hang["a"])
+		time.Sleep(time.Second)
+		if n := p.served("a"); n != 3 {
+			t.Errorf("%d attempts, want 3", n)
+		}
+		p.stop()
+	})
+}
+
 // Whatever comes when and takes how long: everything offered is attempted or parked
 // exactly once, and no limit is ever passed.
 func TestADispatcherUnderRandomLoad(t *testing.T) {

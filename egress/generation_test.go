@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"causeway/schemas"
@@ -90,35 +91,43 @@ func TestABrokerThatIsAwayForAMinuteLosesNothing(t *testing.T) {
 		}
 		return 200
 	}
-	inBubble(t, answer, []string{"a"}, func(t *testing.T, b *bed) {
-		var w *wire
-		b.tune = func(o *Options) {
-			o.Logger, o.Kafka.Logger = nil, nil
-			w = b.through(o)
-		}
-		stop := b.start()
-		for i := range 50 {
-			b.publish(schemas.Event{ID: fmt.Sprintf("evt-%d", i)})
-		}
-		time.Sleep(time.Second)
-		w.sever()
-		time.Sleep(time.Minute)
-		w.mend()
-		time.Sleep(2 * time.Minute)
-		if err := stop(); err != nil {
-			t.Fatal(err)
-		}
-		for i := range 50 {
-			got := b.sink.of("a", fmt.Sprintf("evt-%d", i))
-			if len(got) != 2 {
-				t.Fatalf("evt-%d: %d arrivals, want 2", i, len(got))
-			}
-			if gap := got[1].at.Sub(got[0].at); gap < 8*time.Second {
-				t.Errorf("evt-%d: came back %v after it came first, want the 3s of the attempt and 5s at least", i, gap)
-			}
-		}
-		if at := b.committed("causeway.egress", testTopic, 0); at != 50 {
-			t.Errorf("committed %d, want 50", at)
-		}
-	})
+	for name, opts := range map[string][]kgo.Opt{
+		"with room for all writes":   nil,
+		"with a buffer that is full": {kgo.MaxBufferedRecords(5)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, answer, []string{"a"}, func(t *testing.T, b *bed) {
+				var w *wire
+				b.tune = func(o *Options) {
+					o.Logger, o.Kafka.Logger = nil, nil
+					w = b.through(o)
+					o.Kafka.Extra = append(o.Kafka.Extra, opts...)
+				}
+				stop := b.start()
+				for i := range 50 {
+					b.publish(schemas.Event{ID: fmt.Sprintf("evt-%d", i)})
+				}
+				time.Sleep(time.Second)
+				w.sever()
+				time.Sleep(time.Minute)
+				w.mend()
+				time.Sleep(2 * time.Minute)
+				if err := stop(); err != nil {
+					t.Fatal(err)
+				}
+				for i := range 50 {
+					got := b.sink.of("a", fmt.Sprintf("evt-%d", i))
+					if len(got) != 2 {
+						t.Fatalf("evt-%d: %d arrivals, want 2", i, len(got))
+					}
+					if gap := got[1].at.Sub(got[0].at); gap < 8*time.Second {
+						t.Errorf("evt-%d: came back %v after it came first, want the 3s of the attempt and 5s at least", i, gap)
+					}
+				}
+				if at := b.committed("causeway.egress", testTopic, 0); at != 50 {
+					t.Errorf("committed %d, want 50", at)
+				}
+			})
+		})
+	}
 }

@@ -36,6 +36,7 @@ type member struct {
 	cluster string
 	tiers   map[string]delay.Tier // by topic; empty for the group of events
 	handle  func(context.Context, *partition, held)
+	forget  func([]*partition) // drops what waits in queues
 	budget  *budget
 	revoke  time.Duration // how long a revoke waits for attempts
 	pace    time.Duration // shortest time between two commits
@@ -255,6 +256,7 @@ func (m *member) drop(going []*partition) {
 			delete(m.partitions, key)
 		}
 	}
+	m.forget(going)
 }
 
 // halt stops the handling of records and waits until nothing is handled any more.

@@ -55,6 +55,21 @@ func (f *fifo) pop() *task {
 	return t
 }
 
+// drop takes out the tasks that are gone, and gives their bytes.
+func (f *fifo) drop(gone func(*task) bool) (bytes int64) {
+	kept := f.tasks[:0]
+	for _, t := range f.tasks[f.head:] {
+		if gone(t) {
+			bytes += t.size
+		} else {
+			kept = append(kept, t)
+		}
+	}
+	clear(f.tasks[len(kept):])
+	f.tasks, f.head = kept, 0
+	return bytes
+}
+
 // queue holds the deliveries of one subscription that wait for an attempt. What
 // comes back from a delay topic goes before what is new, so that a flood of new
 // events cannot keep old ones waiting. It is guarded by the dispatcher's lock.

@@ -8,26 +8,32 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"causeway/schemas"
 )
 
 func TestAStopEndsInTimeAlthoughTheBrokerHangs(t *testing.T) {
-	for name, status := range map[string]int{
-		"with nothing to settle":          200,
-		"with writes that nobody answers": 500,
+	for name, tc := range map[string]struct {
+		status int
+		opts   []kgo.Opt
+	}{
+		"with nothing to settle":          {200, nil},
+		"with writes that nobody answers": {500, nil},
+		"with a buffer that is full":      {500, []kgo.Opt{kgo.MaxBufferedRecords(5)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := func(a arrival) int {
 				time.Sleep(2 * time.Second)
-				return status
+				return tc.status
 			}
 			inBubble(t, answer, []string{"a"}, func(t *testing.T, b *bed) {
 				var w *wire
 				b.tune = func(o *Options) {
 					o.Logger, o.Kafka.Logger = nil, nil
 					w = b.through(o)
+					o.Kafka.Extra = append(o.Kafka.Extra, tc.opts...)
 				}
 				stop := b.start()
 				for i := range 100 {
