@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -182,32 +181,4 @@ func (m *member) commitRequest(partitions []*partition) (*kmsg.OffsetCommitReque
 		req.Topics = append(req.Topics, *t)
 	}
 	return req, marks
-}
-
-func topicsOf(marks map[topicPartition]markedPartition) []string {
-	var topics []string
-	for key := range marks {
-		topics = append(topics, key.topic)
-	}
-	slices.Sort(topics)
-	return slices.Compact(topics)
-}
-
-func (m *member) nameTopics(req *kmsg.OffsetCommitRequest) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i := range req.Topics {
-		req.Topics[i].TopicID = m.topicIDs[req.Topics[i].Topic]
-	}
-}
-
-func (m *member) topicOf(id [16]byte) string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for name, known := range m.topicIDs {
-		if known == id {
-			return name
-		}
-	}
-	return ""
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
@@ -304,36 +303,4 @@ func (m *member) run(ctx context.Context, p *partition) {
 		}
 		m.handle(ctx, p, h)
 	}
-}
-
-// describe fills in the ids of topics that are not known yet: offset commits name
-// topics by id since Kafka 4.1.
-func (m *member) describe(ctx context.Context, topics []string) error {
-	m.mu.Lock()
-	var missing []string
-	for _, topic := range topics {
-		if _, ok := m.topicIDs[topic]; !ok {
-			missing = append(missing, topic)
-		}
-	}
-	m.mu.Unlock()
-	if len(missing) == 0 {
-		return nil
-	}
-	details, err := kadm.NewClient(m.client).ListTopics(ctx, missing...)
-	if err != nil {
-		return fmt.Errorf("look up topics of group %s: %w", m.group, err)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var errs []error
-	for _, d := range details {
-		switch {
-		case d.Err == nil:
-			m.topicIDs[d.Topic] = d.ID
-		case !errors.Is(d.Err, kerr.UnknownTopicOrPartition): // not known yet, or deleted
-			errs = append(errs, fmt.Errorf("look up topic %s: %w", d.Topic, d.Err))
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -235,6 +235,9 @@ func (e *Egress) join(name string, tiers map[string]delay.Tier, handle func(cont
 	}
 	m.client = client
 	close(m.ready)
+	if len(topics) == 0 {
+		m.joined.OK() // there is nothing to join for
+	}
 	return m, nil
 }
 

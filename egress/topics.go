@@ -1,0 +1,74 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// describe fills in the ids of topics that are not known yet: offset commits name
+// topics by id since Kafka 4.1.
+func (m *member) describe(ctx context.Context, topics []string) error {
+	m.mu.Lock()
+	var missing []string
+	for _, topic := range topics {
+		if _, ok := m.topicIDs[topic]; !ok {
+			missing = append(missing, topic)
+		}
+	}
+	m.mu.Unlock()
+	if len(missing) == 0 {
+		return nil
+	}
+	details, err := kadm.NewClient(m.client).ListTopics(ctx, missing...)
+	if err != nil {
+		return fmt.Errorf("look up topics of group %s: %w", m.group, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var errs []error
+	for _, d := range details {
+		switch {
+		case d.Err == nil:
+			m.topicIDs[d.Topic] = d.ID
+		case !errors.Is(d.Err, kerr.UnknownTopicOrPartition): // not known yet, or deleted
+			errs = append(errs, fmt.Errorf("look up topic %s: %w", d.Topic, d.Err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func topicsOf(marks map[topicPartition]markedPartition) []string {
+	var topics []string
+	for key := range marks {
+		topics = append(topics, key.topic)
+	}
+	slices.Sort(topics)
+	return slices.Compact(topics)
+}
+
+// nameTopics gives a commit the ids of its topics.
+func (m *member) nameTopics(req *kmsg.OffsetCommitRequest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range req.Topics {
+		req.Topics[i].TopicID = m.topicIDs[req.Topics[i].Topic]
+	}
+}
+
+// topicOf is the name of the topic with that id, empty when it is not known.
+func (m *member) topicOf(id [16]byte) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, known := range m.topicIDs {
+		if known == id {
+			return name
+		}
+	}
+	return ""
+}
