@@ -113,8 +113,7 @@ func (m *member) poll(ctx context.Context) {
 			if errors.Is(err, context.Canceled) {
 				return
 			}
-			var lost *kgo.ErrDataLoss
-			if errors.As(err, &lost) {
+			if lost, ok := errors.AsType[*kgo.ErrDataLoss](err); ok {
 				m.dataLoss(lost)
 			}
 			m.met.fetchErrors.Inc()

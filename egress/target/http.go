@@ -85,8 +85,7 @@ func (h *HTTP) post(ctx context.Context, r Request) Result {
 // bare takes the URL out of an error, for its query or user part may hold a
 // subscriber's secret, and errors end up in logs, records and dead letters.
 func bare(err error) error {
-	var withURL *url.Error
-	if errors.As(err, &withURL) {
+	if withURL, ok := errors.AsType[*url.Error](err); ok {
 		return withURL.Err
 	}
 	return err
