@@ -77,11 +77,10 @@ func (b *bed) joined(ledger []string, path string, ok func(arrival) bool) (missi
 		}
 	}
 	for _, id := range ledger {
-		switch n := good[id]; {
-		case n == 0:
+		if good[id] == 0 {
 			missing++
-		default:
-			copies += n - 1
+		} else {
+			copies += good[id] - 1
 		}
 	}
 	return missing, copies
