@@ -40,6 +40,10 @@ log: {level: debug}
 	dev := w.start("dev", "-c", config, "--broker-listen", w.address["broker"], "--secret", "stripe=env:CANARY_OTHER")
 	w.await(w.address["ops"] + "/readyz")
 	listen := w.start("listen", "--listen", w.address["listen"], "--secret", "env:CANARY_DELIVERY", "--fail", "1")
+	// An attempt that finds nobody there would use up the one retry.
+	if err := until(patience, func() error { return dial(w.address["listen"]) }); err != nil {
+		t.Fatal(err)
+	}
 	for _, args := range [][]string{
 		{"send", "stripe", "-c", config, "--secret", "env:CANARY_OTHER", "--count", "20"},
 		{"send", "gitlab", "-c", config},
@@ -227,8 +231,9 @@ func (w *canaryWorld) run(args ...string) {
 
 func (w *canaryWorld) await(at string, texts ...string) {
 	w.t.Helper()
-	err := until(patience, func() error {
-		body, err := get("http://" + at)
+	var body string
+	err := until(patience, func() (err error) {
+		body, err = get("http://" + at)
 		for _, text := range texts {
 			if err == nil && !strings.Contains(body, text) {
 				err = fmt.Errorf("no %q", text)
@@ -237,7 +242,7 @@ func (w *canaryWorld) await(at string, texts ...string) {
 		return err
 	})
 	if err != nil {
-		w.t.Fatalf("%s: %v", at, err)
+		w.t.Fatalf("%s: %v; it says\n%s", at, err, body)
 	}
 }
 
