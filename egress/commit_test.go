@@ -88,7 +88,7 @@ func (b *bed) watchCommits(group string) (stop func()) {
 			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(50 * time.Millisecond):
+			case <-time.After(200 * time.Millisecond):
 			}
 		}
 	}()
