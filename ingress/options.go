@@ -62,7 +62,7 @@ func (o Options) withDefaults() Options {
 		o.Health = health.NewSet(nil)
 	}
 	o.ReplyTimeout = cmp.Or(o.ReplyTimeout, 5*time.Second)
-	o.DrainDelay = cmp.Or(o.DrainDelay, 5*time.Second)
+	o.DrainDelay = max(cmp.Or(o.DrainDelay, 5*time.Second), 0)
 	o.ShutdownTimeout = cmp.Or(o.ShutdownTimeout, 25*time.Second)
 	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, 10*time.Second)
 	o.ReadTimeout = cmp.Or(o.ReadTimeout, time.Minute)

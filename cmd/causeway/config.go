@@ -75,6 +75,8 @@ const (
 	defaultOps     = "127.0.0.1:8702"
 	defaultBroker  = "127.0.0.1:8703" // of the embedded broker
 	defaultPrefix  = "causeway."
+
+	defaultBodyMemory catalog.Size = 64 << 20
 )
 
 // publicURL is ingress.public_url without the slash that people put at its end.

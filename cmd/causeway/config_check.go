@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"causeway/pkg/catalog"
+	"causeway/pkg/kafka"
 )
 
 var topicPrefix = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,100}$`)
@@ -43,6 +45,12 @@ func (p *processFile) check() {
 	}
 	for name, d := range map[string]*catalog.Duration{"reply_timeout": &c.Ingress.ReplyTimeout, "drain_delay": c.Ingress.DrainDelay, "shutdown_timeout": &c.Ingress.ShutdownTimeout} {
 		p.checkDuration(keys{"ingress", name}, d)
+	}
+	memory := cmp.Or(c.Ingress.MaxBodyMemory, defaultBodyMemory)
+	for i, src := range c.Ingress.Sources {
+		if largest := cmp.Or(src.MaxBody, kafka.DefaultMaxBody); largest >= memory {
+			p.fault(keys{"ingress", "sources", strconv.Itoa(i), "max_body"}, "%d bytes do not fit into ingress.max_body_memory, which is %d for all bodies together: make one smaller or the other larger", largest, memory)
+		}
 	}
 	p.checkDuration(keys{"egress", "shutdown_timeout"}, &c.Egress.ShutdownTimeout)
 	p.checkNetworks(keys{"ingress", "trusted_proxies"}, c.Ingress.TrustedProxies)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -128,7 +129,7 @@ func serve(ctx context.Context, o serveOptions) error {
 			PublicURL:    c.publicURL(),
 			ReplyTimeout: time.Duration(c.Ingress.ReplyTimeout), DrainDelay: drainDelay(c.Ingress), ShutdownTimeout: time.Duration(c.Ingress.ShutdownTimeout),
 			MaxConns: c.Ingress.MaxConnections, MaxConnsPerAddress: c.Ingress.MaxPerAddress,
-			MaxBodyBytes: int64(c.Ingress.MaxBodyMemory), AddressRate: float64(c.Ingress.AddressRate),
+			MaxBodyBytes: int64(cmp.Or(c.Ingress.MaxBodyMemory, defaultBodyMemory)), AddressRate: float64(c.Ingress.AddressRate),
 			TrustedProxies: networks(c.Ingress.TrustedProxies),
 			Health:         conditions, Logger: log, Registerer: reg,
 		})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -45,14 +46,14 @@ func (d *dev) where() string {
 // which dev was started.
 func (d *dev) suggestions(at serving) []string {
 	src := d.file.config.Ingress.Sources[0]
-	send := []string{"causeway send", src.Name}
+	send := []string{program() + " send", src.Name}
 	if d.file.path != "" {
 		send = append(send, "-c", quote(d.file.path))
 	}
 	if d.examples {
 		send = append(send, d.sendFlags(at, src)...)
 	}
-	tail := "causeway tail " + topicOf(src) + " --from-start"
+	tail := program() + " tail " + topicOf(src) + " --from-start"
 	if at.kafka != defaultBroker {
 		tail = "CAUSEWAY_KAFKA_BROKERS=" + at.kafka + " " + tail
 	}
@@ -66,6 +67,15 @@ func (d *dev) suggestions(at serving) []string {
 		lines = append(lines, curlLines(filepath.Join(d.options.data, devFile), at.ingress)...)
 	}
 	return lines
+}
+
+// program is this program as the next line in the same folder can call it: by the
+// path it was called by, if that was one below the folder.
+func program() string {
+	if called := filepath.Clean(os.Args[0]); strings.ContainsRune(called, filepath.Separator) && filepath.IsLocal(called) {
+		return quote(called)
+	}
+	return "causeway"
 }
 
 // sendFlags say what send cannot find out by itself about an example.
