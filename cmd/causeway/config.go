@@ -40,7 +40,7 @@ type ingressConfig struct {
 	PublicURL       string               `json:"public_url,omitempty" doc:"How providers reach ingress from outside, like https://hooks.example.com."`
 	ReplyTimeout    catalog.Duration     `json:"reply_timeout,omitempty" doc:"Longest wait for Kafka before a provider gets a 503; 5s when left out, less where the provider waits less."`
 	DrainDelay      *catalog.Duration    `json:"drain_delay,omitempty" doc:"How long ingress goes on accepting after SIGTERM while it is not ready; 5s when left out, 0s in causeway dev."`
-	ShutdownTimeout catalog.Duration     `json:"shutdown_timeout,omitempty" doc:"Longest time for the requests under way once nothing new is accepted; 25s when left out."`
+	ShutdownTimeout catalog.Duration     `json:"shutdown_timeout,omitempty" doc:"Longest time from SIGTERM to the end, the drain delay included; 25s when left out."`
 	MaxConnections  int                  `json:"max_connections,omitempty" minimum:"1" maximum:"1000000" doc:"Connections at once; 8192 when left out."`
 	MaxPerAddress   int                  `json:"max_connections_per_address,omitempty" minimum:"1" maximum:"1000000" doc:"Connections at once of one address that is no trusted proxy; 1024 when left out."`
 	MaxBodyMemory   catalog.Size         `json:"max_body_memory,omitempty" doc:"Bytes of all bodies in memory together; 64MiB when left out."`
@@ -52,7 +52,7 @@ type ingressConfig struct {
 type egressConfig struct {
 	AllowNetworks   []string                   `json:"allow_networks,omitempty" doc:"Networks that are not public and may be delivered to all the same, like 10.0.0.0/8."`
 	AllowHTTP       bool                       `json:"allow_http,omitempty" doc:"Deliver to http:// URLs too; https only when left out."`
-	ShutdownTimeout catalog.Duration           `json:"shutdown_timeout,omitempty" doc:"Longest time for the attempts under way when egress stops; 25s when left out."`
+	ShutdownTimeout catalog.Duration           `json:"shutdown_timeout,omitempty" doc:"Longest time from SIGTERM to the end: attempts, what settles them, commits; 25s when left out."`
 	InFlight        int                        `json:"in_flight,omitempty" minimum:"1" maximum:"65536" doc:"Attempts at once in all; 4096 when left out."`
 	QueueTasks      int                        `json:"queue_tasks,omitempty" minimum:"1" maximum:"1000000" doc:"Deliveries that may wait for one subscription; 1000 when left out."`
 	QueueBytes      catalog.Size               `json:"queue_bytes,omitempty" doc:"Bytes of the deliveries that may wait for one subscription; 8MiB when left out."`

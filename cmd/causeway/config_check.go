@@ -46,6 +46,13 @@ func (p *processFile) check() {
 	for name, d := range map[string]*catalog.Duration{"reply_timeout": &c.Ingress.ReplyTimeout, "drain_delay": c.Ingress.DrainDelay, "shutdown_timeout": &c.Ingress.ShutdownTimeout} {
 		p.checkDuration(keys{"ingress", name}, d)
 	}
+	drain := 5 * time.Second
+	if c.Ingress.DrainDelay != nil {
+		drain = time.Duration(*c.Ingress.DrainDelay)
+	}
+	if whole := cmp.Or(time.Duration(c.Ingress.ShutdownTimeout), 25*time.Second); drain >= whole {
+		p.fault(keys{"ingress", "drain_delay"}, "%s leaves no time for requests under way: ingress.shutdown_timeout is %s, the delay included", drain, whole)
+	}
 	memory := cmp.Or(c.Ingress.MaxBodyMemory, defaultBodyMemory)
 	for i, src := range c.Ingress.Sources {
 		if largest := cmp.Or(src.MaxBody, kafka.DefaultMaxBody); largest >= memory {

@@ -15,7 +15,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second ^C ends the process at once
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -79,7 +79,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.PersistentFlags().StringVarP(&c.configPath, "config", "c", os.Getenv(envConfig), "process file (also CAUSEWAY_CONFIG)")
 	root.PersistentFlags().StringVar(&c.logFormat, "log-format", "", "console or json; console on a terminal")
 	root.AddCommand(
-		newDev(c), newCheck(c), newSend(c), newListen(c),
+		newDev(c), newIngress(c), newEgress(c), newCheck(c), newSend(c), newListen(c),
 		newConfig(c), newTopic(c), newTail(c), newVersion(c),
 	)
 	for _, cmd := range root.Commands() {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/twmb/franz-go/pkg/kfake"
 
 	"causeway/pkg/kafka/kafkatest"
 )
@@ -53,6 +54,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await": await,
+			"kafka": startKafka,
 		},
 		UpdateScripts: *update,
 	})
@@ -109,6 +111,21 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	if err != nil {
 		ts.Fatalf("%s: %v", args[0], err)
 	}
+}
+
+// startKafka starts a Kafka cluster, of one in-process broker, and names it in BROKER:
+//
+//	kafka
+func startKafka(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: kafka")
+	}
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		ts.Fatalf("start a broker: %v", err)
+	}
+	ts.Defer(c.Close)
+	ts.Setenv("BROKER", c.ListenAddrs()[0])
 }
 
 // until tries again and again, until it works or the limit is over.

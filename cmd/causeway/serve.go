@@ -32,7 +32,7 @@ type serveOptions struct {
 	embedded *embedded.Options // nil: there is a cluster
 	loopback bool              // deliveries may go to this machine, and over plain http
 	stderr   io.Writer
-	ready    func(serving) // called once, when everything serves
+	ready    func(serving) // called once, when everything serves; nil: nobody waits for it
 }
 
 // serving is where a process can be reached.
@@ -88,7 +88,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		brokers, writable = []string{broker.Addr()}, broker.Writable
 	}
 
-	asked := context.AfterFunc(ctx, func() { log.Info("stopping; a second ^C ends the process at once") })
+	asked := context.AfterFunc(ctx, func() { log.Info("stopping; a second signal ends the process at once") })
 	defer asked()
 
 	// Two crews: the base stops only when nobody rests on it any more.
@@ -109,12 +109,12 @@ func serve(ctx context.Context, o serveOptions) error {
 		Brokers: brokers, Prefix: c.Kafka.Prefix, ClientID: c.Kafka.ClientID, MaxBody: largestBody(snapshot),
 		Logger: log, Registerer: reg,
 	}
-	producer, err := kgo.NewClient(clients.IngressProducer()...)
+	admin, err := kgo.NewClient(clients.Base("admin")...)
 	if err != nil {
 		return fmt.Errorf("make the Kafka client: %w", err)
 	}
-	defer producer.Close()
-	cluster, err := prepareKafka(ctx, producer, prepareOptions{
+	defer admin.Close()
+	cluster, err := prepareKafka(ctx, admin, prepareOptions{
 		config: c.Kafka, sources: c.Ingress.Sources, snapshot: snapshot, embedded: broker != nil,
 		health: conditions, log: log,
 	})
@@ -124,6 +124,11 @@ func serve(ctx context.Context, o serveOptions) error {
 
 	current := func() *catalog.Snapshot { return snapshot }
 	if o.roles.ingress {
+		producer, err := kgo.NewClient(clients.IngressProducer()...)
+		if err != nil {
+			return fmt.Errorf("make the client that produces events: %w", err)
+		}
+		defer producer.Close()
 		edge := ingress.New(ingress.Options{
 			Catalog: current, Client: producer, Cluster: cluster.id, Writable: writable,
 			PublicURL:    c.publicURL(),
@@ -154,7 +159,9 @@ func serve(ctx context.Context, o serveOptions) error {
 	parts.run(ctx, "readiness", func(ctx context.Context) error {
 		if awaitReady(ctx, conditions) {
 			log.Info("ready", zap.Strings("brokers", brokers))
-			o.ready(doors.serving(brokers))
+			if o.ready != nil {
+				o.ready(doors.serving(brokers))
+			}
 		}
 		return nil
 	})
