@@ -157,6 +157,9 @@ func (m *member) commitRequest(partitions []*partition) (*kmsg.OffsetCommitReque
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group = m.group
 	req.MemberID, req.Generation = m.client.GroupMetadata()
+	if m.instance != "" {
+		req.InstanceID = &m.instance
+	}
 	marks := map[topicPartition]markedPartition{}
 	topics := map[string]*kmsg.OffsetCommitRequestTopic{}
 	for _, p := range partitions {

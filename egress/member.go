@@ -31,14 +31,15 @@ type topicPartition struct {
 // member is this process's membership in one consumer group: the client, and the
 // partitions that it owns now.
 type member struct {
-	group   string
-	cluster string
-	tiers   map[string]delay.Tier // by topic; empty for the group of events
-	handle  func(context.Context, *partition, held)
-	forget  func([]*partition) // drops what waits in queues
-	budget  *budget
-	revoke  time.Duration // how long a revoke waits for attempts
-	pace    time.Duration // shortest time between two commits
+	group    string
+	instance string // of a static member; empty for others
+	cluster  string
+	tiers    map[string]delay.Tier // by topic; empty for the group of events
+	handle   func(context.Context, *partition, held)
+	forget   func([]*partition) // drops what waits in queues
+	budget   *budget
+	revoke   time.Duration // how long a revoke waits for attempts
+	pace     time.Duration // shortest time between two commits
 
 	client *kgo.Client
 	ready  chan struct{} // closed when client is set: the group may be joined before NewClient returns

@@ -216,7 +216,7 @@ const fetchWait = 50 * time.Millisecond
 func (e *Egress) join(name string, tiers map[string]delay.Tier, handle func(context.Context, *partition, held), topics []string) (*member, error) {
 	group := e.o.Kafka.Prefix + name
 	m := &member{
-		group: group, cluster: e.cluster, tiers: tiers, handle: handle, budget: e.budget, forget: e.dispatch.forget,
+		group: group, instance: e.o.Kafka.InstanceID, cluster: e.cluster, tiers: tiers, handle: handle, budget: e.budget, forget: e.dispatch.forget,
 		revoke: e.o.RevokeWait, pace: e.o.CommitEvery,
 		log: e.log, met: e.met, served: e.served,
 		joined:     e.o.Health.Declare(health.Condition{Code: "egress_group_" + name, Title: "egress is in the group " + group, Readiness: true}),

@@ -22,10 +22,12 @@ type config struct {
 }
 
 type kafkaConfig struct {
-	Brokers  []string     `json:"brokers,omitempty" doc:"Bootstrap brokers, host:port. Left out, causeway dev runs its embedded broker."`
-	Prefix   string       `json:"prefix,omitempty" doc:"Begins the names of causeway's own topics and groups; causeway. when left out."`
-	ClientID string       `json:"client_id,omitempty" doc:"Client id shown to the brokers; causeway when left out."`
-	Topics   topicsConfig `json:"topics,omitempty" doc:"Which topics may be used, and how they are made."`
+	Brokers        []string         `json:"brokers,omitempty" doc:"Bootstrap brokers, host:port. Left out, causeway dev runs its embedded broker."`
+	Prefix         string           `json:"prefix,omitempty" doc:"Begins the names of causeway's own topics and groups; causeway. when left out."`
+	ClientID       string           `json:"client_id,omitempty" doc:"Client id shown to the brokers; causeway when left out."`
+	InstanceID     string           `json:"instance_id,omitempty" doc:"Makes egress a static member of its groups under this name, which no other process may have; left out, a process that stops hands its partitions on at once."`
+	SessionTimeout catalog.Duration `json:"session_timeout,omitempty" doc:"How long Kafka waits for an egress process that is not heard of before its partitions go to the others, 6s to 30m; 45s when left out."`
+	Topics         topicsConfig     `json:"topics,omitempty" doc:"Which topics may be used, and how they are made."`
 }
 
 type topicsConfig struct {

@@ -30,6 +30,12 @@ func (p *processFile) check() {
 	if prefix := c.Kafka.Prefix; prefix != "" && !topicPrefix.MatchString(prefix) {
 		p.fault(keys{"kafka", "prefix"}, "%q cannot begin a topic's name: use 1 to 100 of a-z A-Z 0-9 . _ -", prefix)
 	}
+	if id := c.Kafka.InstanceID; id != "" && (!topicPrefix.MatchString(id) || id == "." || id == "..") {
+		p.fault(keys{"kafka", "instance_id"}, "%q cannot name a group member: use 1 to 100 of a-z A-Z 0-9 . _ -", id)
+	}
+	if d := time.Duration(c.Kafka.SessionTimeout); d != 0 && (d < 6*time.Second || d > 30*time.Minute) {
+		p.fault(keys{"kafka", "session_timeout"}, "%s is out of range: 6s to 30m, the bounds that brokers have", d)
+	}
 	for i, pattern := range c.Kafka.Topics.Allow {
 		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
 			p.fault(keys{"kafka", "topics", "allow", strconv.Itoa(i)}, "%q is not a pattern: write it like webhooks.*", pattern)

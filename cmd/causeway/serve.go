@@ -107,6 +107,7 @@ func serve(ctx context.Context, o serveOptions) error {
 
 	clients := kafka.Options{
 		Brokers: brokers, Prefix: c.Kafka.Prefix, ClientID: c.Kafka.ClientID, MaxBody: largestBody(snapshot),
+		InstanceID: c.Kafka.InstanceID, SessionTimeout: time.Duration(c.Kafka.SessionTimeout),
 		Logger: log, Registerer: reg,
 	}
 	admin, err := kgo.NewClient(clients.Base("admin")...)

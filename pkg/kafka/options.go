@@ -29,11 +29,16 @@ const DefaultPrefix = "causeway."
 // Options is what all clients of a process share.
 type Options struct {
 	Brokers  []string
-	Prefix   string    // default causeway.
-	ClientID string    // default causeway
-	MaxBody  int64     // largest body that any source accepts, as in PlanOptions; default 1 MiB
-	Extra    []kgo.Opt // added last, so they win: TLS, SASL, and in tests the dialer and long waits
-	Logger   *zap.Logger
+	Prefix   string // default causeway.
+	ClientID string // default causeway
+	// InstanceID makes consumers static members of their groups: they don't leave
+	// when they close, so that whoever comes back under the same ID within the
+	// session timeout finds its partitions untouched.
+	InstanceID     string
+	SessionTimeout time.Duration // after which the others take over from a member that is not heard of; default 45 s
+	MaxBody        int64         // largest body that any source accepts, as in PlanOptions; default 1 MiB
+	Extra          []kgo.Opt     // added last, so they win: TLS, SASL, and in tests the dialer and long waits
+	Logger         *zap.Logger
 	// Registerer takes the clients' own metrics, causeway_kafka_*, told apart by
 	// their label client. With nil there are none.
 	Registerer prometheus.Registerer
@@ -43,6 +48,7 @@ func (o Options) withDefaults() Options {
 	o.Prefix = cmp.Or(o.Prefix, DefaultPrefix)
 	o.ClientID = cmp.Or(o.ClientID, "causeway")
 	o.MaxBody = cmp.Or(o.MaxBody, DefaultMaxBody)
+	o.SessionTimeout = cmp.Or(o.SessionTimeout, 45*time.Second)
 	o.Logger = cmp.Or(o.Logger, zap.NewNop())
 	return o
 }
@@ -100,12 +106,16 @@ func (o Options) AttemptProducer() []kgo.Opt {
 // up between polls: what arrives late is fenced by the caller.
 func (o Options) Consumer(group string) []kgo.Opt {
 	o = o.withDefaults()
-	return o.client(strings.TrimPrefix(group, o.Prefix), []kgo.Opt{
+	var static []kgo.Opt
+	if o.InstanceID != "" {
+		static = []kgo.Opt{kgo.InstanceID(o.InstanceID)}
+	}
+	return o.client(strings.TrimPrefix(group, o.Prefix), static, []kgo.Opt{
 		kgo.ConsumerGroup(group),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.RebalanceTimeout(time.Minute),
-		kgo.SessionTimeout(45 * time.Second),
-		kgo.HeartbeatInterval(3 * time.Second),
+		kgo.SessionTimeout(o.SessionTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, o.SessionTimeout/5)),
 		kgo.DisableAutoCommit(),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),

@@ -102,12 +102,16 @@ func (c *Cluster) Size() int { return len(c.brokers) }
 // Kill ends a broker with SIGKILL.
 func (c *Cluster) Kill(i int) error { return c.brokers[i].process.kill() }
 
-// Restart starts a broker that was killed and returns when all are in the cluster.
-func (c *Cluster) Restart(ctx context.Context, i int) error {
-	b := c.brokers[i]
+// Restart starts brokers that were killed and returns when all are in the cluster.
+func (c *Cluster) Restart(ctx context.Context, brokers ...int) error {
 	for try := 1; ; try++ {
-		if err := c.run(b); err != nil {
-			return err
+		for _, i := range brokers {
+			if err := c.brokers[i].process.kill(); err != nil { // what is left of an earlier try
+				return err
+			}
+			if err := c.run(c.brokers[i]); err != nil {
+				return err
+			}
 		}
 		// Whoever took the port in between gives it back.
 		err := c.await(ctx)
