@@ -26,7 +26,7 @@ var noSubscription uuid.UUID
 // attempt makes one attempt of a delivery and settles what comes of it.
 func (e *Egress) attempt(t *task) {
 	p, sub := t.partition, t.subscription
-	if !p.begin() {
+	if !p.begin(t.entry.Offset()) {
 		return
 	}
 	if !e.live(sub) {

@@ -25,5 +25,10 @@
 // to be alive and that member's: a process that was frozen meanwhile commits with a
 // generation that the group has left, and is refused.
 //
+// A partition that is going closes the gaps first: one subscription is always ahead
+// of another, and what was delivered beyond the first unsettled offset would come
+// again. So what lies below an offset that has begun may begin for a few seconds
+// more, and nothing else.
+//
 // Locks, always taken in this order: member.mu, partition.mu, dispatcher.mu.
 package egress

@@ -89,13 +89,13 @@ func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 	}
 	t := &task{delivery: *d, event: event, entry: entry, partition: p, size: recordSize(r)}
 	if tier, due, rest, ok := delay.Next(d.Due, time.Now(), ahead); ok {
-		if p.begin() {
+		if p.begin(r.Offset) {
 			e.settle.carryOn(t, tier, due, rest, parkedHop)
 		}
 		return
 	}
 	if t.subscription = e.snapshot().Subscription(d.Subscription); t.subscription == nil {
-		if p.begin() {
+		if p.begin(r.Offset) {
 			e.settle.bury(t, schemas.ReasonSubscriptionDeleted)
 		}
 		return
@@ -195,7 +195,7 @@ func (e *Egress) unreadable(ctx context.Context, p *partition, r *kgo.Record, d 
 	}
 	e.log.Warn("unreadable record goes to the DLQ", zap.Error(err))
 	entry := e.open(ctx, p, r, 1)
-	if entry == nil || !p.begin() {
+	if entry == nil || !p.begin(r.Offset) {
 		return
 	}
 	d.Error = err.Error()

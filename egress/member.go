@@ -258,15 +258,26 @@ func (m *member) drop(going []*partition) {
 	m.forget(going)
 }
 
-// halt stops the handling of records and waits until nothing is handled any more.
+// halt stops the handling of records and waits until nothing is handled any more
+// and, for a while, until no gap is left below what has begun.
 func (m *member) halt() {
 	m.mu.Lock()
 	m.halted = true
 	m.mu.Unlock()
-	for _, p := range m.all() {
+	all := m.all()
+	for _, p := range all {
 		p.drain()
 	}
 	m.runs.Wait()
+	closing := time.NewTimer(closingTime)
+	defer closing.Stop()
+	for _, p := range all {
+		select {
+		case <-p.quiet:
+		case <-closing.C:
+			return // attempts that are under way are the dispatcher's to wait for
+		}
+	}
 }
 
 // leave commits what is settled and leaves the group. What is still open comes

@@ -33,7 +33,9 @@ type partition struct {
 	saved    watermark.Mark // last acknowledged commit
 	rewound  bool           // the log went back: an offset that was tracked may be another record's now
 	busy     int            // attempts and writes that are under way
-	quiet    chan struct{}  // closed when draining and not busy
+	reached  int64          // highest offset of which an attempt or a write has begun; -1: none
+	closing  bool           // while draining: offsets up to reached may still begin
+	quiet    chan struct{}  // closed when draining, not busy, and closed up to reached
 	backlog  backlog
 	refused  error // why this partition is not served; nil when it is
 
@@ -44,7 +46,7 @@ type partition struct {
 func newPartition(m *member, topic string, id int32) *partition {
 	p := &partition{
 		member: m, topic: topic, id: id, tier: m.tiers[topic], as: m.as,
-		alive: true, stop: func() {}, wake: make(chan struct{}, 1), quiet: make(chan struct{}),
+		alive: true, stop: func() {}, wake: make(chan struct{}, 1), reached: -1, quiet: make(chan struct{}),
 	}
 	if p.tier.Wait > 0 {
 		p.seen = seen.NewWindow(twinAge, twinMax)
@@ -137,7 +139,7 @@ func (p *partition) rewind(to int64) bool {
 	if last, ok := p.marks.Last(); to >= p.start && (!ok || to > last) {
 		return false
 	}
-	p.start, p.rewound = min(p.start, to), true
+	p.start, p.rewound, p.reached = min(p.start, to), true, -1
 	p.saved = watermark.Mark{}
 	return true
 }
@@ -159,14 +161,19 @@ func (p *partition) push(r *kgo.Record, pending int, bytes int64, now time.Time)
 	})
 }
 
-// begin announces an attempt or a write for a delivery of this partition. False:
-// the partition has gone or is going, forget the delivery.
-func (p *partition) begin() bool {
+// begin announces an attempt or a write for a delivery of this offset. False: the
+// partition has gone or is going, forget the delivery.
+//
+// A partition that is going still begins what lies below an offset that has begun:
+// one subscription is always ahead of another, and only offsets without a gap below
+// them can be committed. What was delivered beyond a gap would come again.
+func (p *partition) begin(offset int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.alive || p.draining {
+	if !p.alive || p.draining && (!p.closing || offset > p.reached) {
 		return false
 	}
+	p.reached = max(p.reached, offset)
 	p.busy++
 	return true
 }
@@ -188,7 +195,7 @@ func (p *partition) end() {
 
 // hush closes quiet, once, when nothing is under way and nothing new can begin.
 func (p *partition) hush() {
-	if !p.draining || p.busy > 0 {
+	if mark, _ := p.marks.Mark(); !p.draining || p.busy > 0 || p.closing && mark.Offset <= p.reached {
 		return
 	}
 	select {
@@ -227,13 +234,29 @@ func (p *partition) complete(e *watermark.Entry) (freed int64, moved bool) {
 	return freed, ok && mark.Offset > p.saved.Offset
 }
 
-// drain lets nothing new begin; quiet is closed when what has begun is through. A
-// revoke and a stop may drain the same partition.
+// closingTime is how long a partition that is going may take for what lies below
+// the offsets that have begun. A subscription that is further behind makes the
+// others' deliveries come again rather than hold up a rebalance.
+const closingTime = 3 * time.Second
+
+// drain lets nothing new begin but what closes gaps; quiet is closed when what has
+// begun is through. A revoke and a stop may drain the same partition.
 func (p *partition) drain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stop() // under the lock: a start that comes in between would never be stopped
-	p.draining = true
+	if !p.draining {
+		p.draining, p.closing = true, true
+		time.AfterFunc(closingTime, p.closed)
+	}
+	p.hush()
+}
+
+// closed ends the time for gaps.
+func (p *partition) closed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closing = false
 	p.hush()
 }
 

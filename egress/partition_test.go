@@ -41,8 +41,8 @@ func TestARevokeStopsAllItsPartitionsBeforeItWaitsForOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := idleMember(t)
 		p0, p1 := m.own("t", 0), m.own("t", 1)
-		p0.begin()
-		p1.begin()
+		p0.begin(0)
+		p1.begin(0)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -50,12 +50,13 @@ func TestARevokeStopsAllItsPartitionsBeforeItWaitsForOne(t *testing.T) {
 		}()
 		synctest.Wait()
 		for _, p := range []*partition{p0, p1} {
-			if p.begin() {
+			if p.begin(1) {
 				t.Errorf("partition %d: an attempt began during the revoke", p.id)
 			}
 		}
 		p0.end()
 		p1.end()
+		time.Sleep(closingTime) // nothing of them was settled
 		synctest.Wait()
 		select {
 		case <-done:
@@ -71,17 +72,24 @@ func TestAPartitionThatIsDrainedTwiceWakesBothWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := idleMember(t)
 		p := m.own("t", 0)
-		p.begin()
+		e := p.push(&kgo.Record{Topic: "t"}, 1, 0, time.Now())
+		p.begin(0)
 		began := time.Now()
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			m.revoked(t.Context(), map[string][]int32{"t": {0}})
 		}()
+		halted := make(chan struct{})
+		go func() {
+			defer close(halted)
+			m.halt()
+		}()
 		synctest.Wait()
-		m.halt()
+		p.complete(e)
 		p.end()
 		<-done
+		<-halted
 		if took := time.Since(began); took > 0 {
 			t.Errorf("the revoke took %v more after the last attempt had ended", took)
 		}

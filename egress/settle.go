@@ -56,7 +56,7 @@ var parkSteps = [...]string{"5s", "30s", "5m", "30m"}
 
 // park parks the task without an attempt.
 func (e *Egress) park(t *task, why parkedReason) {
-	if t.partition.begin() {
+	if t.partition.begin(t.entry.Offset()) {
 		e.settle.parkBegun(t, why)
 	}
 }

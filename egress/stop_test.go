@@ -139,3 +139,44 @@ func (b *bed) wantNoMembers(groups ...string) {
 		}
 	}
 }
+
+// A fast subscriber is always ahead of a slow one, and only what both have may be
+// committed: what the slow one lacks is made up for before the partition goes.
+func TestAGracefulStopDeliversNothingTwice(t *testing.T) {
+	answer := func(a arrival) int {
+		if a.path == "slow" {
+			time.Sleep(100 * time.Millisecond)
+		}
+		return 200
+	}
+	inBubble(t, answer, []string{"fast", "slow"}, func(t *testing.T, b *bed) {
+		b.subs[1].MaxConcurrency = 1
+		stop := b.start()
+		for i := range 20 {
+			b.publish(schemas.Event{ID: fmt.Sprintf("evt-%d", i)})
+		}
+		time.Sleep(time.Second)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		counts := func() (fast, slow int) {
+			for i := range 20 {
+				fast += len(b.sink.of("fast", fmt.Sprintf("evt-%d", i)))
+				slow += len(b.sink.of("slow", fmt.Sprintf("evt-%d", i)))
+			}
+			return fast, slow
+		}
+		fast, slow := counts()
+		if fast == 0 || slow != fast {
+			t.Errorf("%d to the fast one and %d to the slow one when it had stopped", fast, slow)
+		}
+		stop = b.start()
+		time.Sleep(10 * time.Second)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if fast, slow := counts(); fast != 20 || slow != 20 {
+			t.Errorf("%d to the fast one and %d to the slow one in the end, want 20 each", fast, slow)
+		}
+	})
+}

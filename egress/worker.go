@@ -143,8 +143,10 @@ func (e *Egress) Run(ctx context.Context) error {
 	defer cancelSettled()
 	err = within(settled, "attempts", func() {
 		loops.Wait()
-		events.halt()
-		delayed.halt()
+		var halting sync.WaitGroup
+		halting.Go(events.halt)
+		halting.Go(delayed.halt)
+		halting.Wait()
 		e.dispatch.stop()
 	})
 	err = errors.Join(err, e.settle.stop(settled))
