@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -101,15 +102,13 @@ func (e *Egress) header(t *task) http.Header {
 	h["Causeway-Source"] = []string{ev.Source}
 	h["Causeway-Topic"] = []string{t.delivery.Origin.Topic}
 	h["Causeway-Attempt"] = []string{strconv.Itoa(t.delivery.Attempt + 1)}
-	for name, value := range map[string]string{
-		"Content-Type": ev.ContentType, "Content-Encoding": ev.Encoding, "Causeway-Type": ev.Type, "Traceparent": ev.Traceparent,
+	h["Content-Type"] = []string{cmp.Or(ev.ContentType, "application/octet-stream")}
+	for _, f := range [...]struct{ name, value string }{
+		{"Content-Encoding", ev.Encoding}, {"Causeway-Type", ev.Type}, {"Traceparent", ev.Traceparent},
 	} {
-		if value != "" {
-			h[name] = []string{value}
+		if f.value != "" {
+			h[f.name] = []string{f.value}
 		}
-	}
-	if ev.ContentType == "" {
-		h["Content-Type"] = []string{"application/octet-stream"}
 	}
 	return h
 }

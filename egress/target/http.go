@@ -69,7 +69,10 @@ func (h *HTTP) post(ctx context.Context, r Request) Result {
 	defer resp.Body.Close()
 	// Only the beginning is kept. A body that ends there is read to its end, so
 	// that the connection can be used again; a longer one costs the connection.
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, MaxResponse+1))
+	var body []byte
+	if resp.Body != http.NoBody {
+		body, _ = io.ReadAll(io.LimitReader(resp.Body, MaxResponse+1))
+	}
 	if len(body) > MaxResponse {
 		body = body[:MaxResponse]
 	}
@@ -117,6 +120,9 @@ func ClassOfStatus(status int) Class {
 // retryAfter reads RFC 9110's Retry-After: seconds or a date. What it cannot
 // read it takes as absent.
 func retryAfter(text string, now time.Time) time.Duration {
+	if text == "" {
+		return 0
+	}
 	seconds, err := strconv.ParseUint(text, 10, 31)
 	if err == nil || errors.Is(err, strconv.ErrRange) { // then it is the largest that fits
 		return time.Duration(seconds) * time.Second
