@@ -34,6 +34,7 @@ type member struct {
 	group    string
 	instance string // of a static member; empty for others
 	cluster  string
+	topics   []string
 	tiers    map[string]delay.Tier // by topic; empty for the group of events
 	handle   func(context.Context, *partition, held)
 	forget   func([]*partition) // drops what waits in queues

@@ -39,6 +39,7 @@ type Egress struct {
 	settle   *settler
 	attempts *attemptLog
 	cluster  string
+	running  atomic.Pointer[clients]
 	// sending is the context of all attempts; it ends when a stop takes too long.
 	sending context.Context
 }
@@ -119,6 +120,7 @@ func (e *Egress) Run(ctx context.Context) error {
 		return err
 	}
 	e.met.watch(events, delayed)
+	e.running.Store(&clients{[]*member{events, delayed}, []*kgo.Client{e.settle.client, e.settle.alone, recording}})
 
 	committing, stopCommits := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCommits()
@@ -218,7 +220,7 @@ const fetchWait = 50 * time.Millisecond
 func (e *Egress) join(name string, tiers map[string]delay.Tier, handle func(context.Context, *partition, held), topics []string) (*member, error) {
 	group := e.o.Kafka.Prefix + name
 	m := &member{
-		group: group, instance: e.o.Kafka.InstanceID, cluster: e.cluster, tiers: tiers, handle: handle, budget: e.budget, forget: e.dispatch.forget,
+		group: group, instance: e.o.Kafka.InstanceID, cluster: e.cluster, topics: topics, tiers: tiers, handle: handle, budget: e.budget, forget: e.dispatch.forget,
 		revoke: e.o.RevokeWait, pace: e.o.CommitEvery,
 		log: e.log, met: e.met, served: e.served,
 		joined:     e.o.Health.Declare(health.Condition{Code: "egress_group_" + name, Title: "egress is in the group " + group, Readiness: true}),

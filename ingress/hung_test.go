@@ -112,14 +112,14 @@ func TestReadinessFollowsKafka(t *testing.T) {
 		if ready, failing := w.health.Ready(); !ready {
 			w.t.Fatalf("not ready after start: %v", failing)
 		}
-		w.bubble.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed})
+		w.bubble.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.ClusterAuthorizationFailed})
 		w.expect(w.signed(src, `{"id":"evt_0"}`), 503, "kafka_unavailable")
 		w.expect(w.signed(src, `{"id":"evt_0"}`), 200, "received")
 		time.Sleep(15 * time.Second)
 		if ready, failing := w.health.Ready(); !ready {
 			w.t.Errorf("one failure of long ago took the process out of service: %v", failing)
 		}
-		faults := w.bubble.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+		faults := w.bubble.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.ClusterAuthorizationFailed, Count: -1})
 		w.expect(w.signed(src, `{"id":"evt_1"}`), 503, "kafka_unavailable")
 		if ready, _ := w.health.Ready(); !ready {
 			w.t.Error("one failure took the process out of service")

@@ -31,7 +31,7 @@ type kafkaHealth struct {
 
 // note hears what became of each record.
 func (k *kafkaHealth) note(err error) {
-	if err != nil && !ourFault(err) {
+	if err != nil && !narrow(err) {
 		k.failed(err)
 	} else if k.failing.Load() != 0 {
 		k.failing.Store(0)

@@ -24,6 +24,9 @@ type Options struct {
 	// Writable says why nothing may be stored now, as the embedded broker does
 	// while the disk is full; nil: always.
 	Writable func() error
+	// Topic says why nothing may be stored in that topic now, as when somebody has
+	// deleted it; nil: whatever Kafka says.
+	Topic func(name string) error
 	// PublicURL is where providers reach this server, without a path: the
 	// beginning of the URL that some of them sign.
 	PublicURL string
@@ -57,6 +60,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Writable == nil {
 		o.Writable = func() error { return nil }
+	}
+	if o.Topic == nil {
+		o.Topic = func(string) error { return nil }
 	}
 	if o.Health == nil {
 		o.Health = health.NewSet(nil)

@@ -23,6 +23,10 @@ func (s *Server) produce(src *source, rec *kgo.Record, claim *dedup.Claim, start
 		claim.Settle(fmt.Errorf("%w: %w", errNotWritable, err))
 		return
 	}
+	if err := s.options.Topic(rec.Topic); err != nil {
+		claim.Settle(fmt.Errorf("%w: %w", errTopicMissing, err))
+		return
+	}
 	size := recordSize(rec)
 	if !src.inFlight.take(size) {
 		claim.Settle(fmt.Errorf("%w: %s", errTopicFull, rec.Topic))
@@ -32,7 +36,10 @@ func (s *Server) produce(src *source, rec *kgo.Record, claim *dedup.Claim, start
 		src.inFlight.give(size)
 		s.metrics.produce.Observe(seconds(started))
 		s.kafka.note(err)
-		if err != nil {
+		switch {
+		case missing(err):
+			err = fmt.Errorf("%w: produce to %s: %w", errTopicMissing, src.Topic, err)
+		case err != nil:
 			err = fmt.Errorf("%w: produce to %s: %w", errKafka, src.Topic, err)
 		}
 		claim.Settle(err)
@@ -71,8 +78,16 @@ func (s *Server) timer(d time.Duration) *time.Timer {
 	return time.NewTimer(d)
 }
 
-// ourFault tells whether a produce error is about this one record, not about Kafka.
-func ourFault(err error) bool { return errors.Is(err, kerr.MessageTooLarge) }
+// narrow tells whether a produce error is about this one record or topic: then Kafka
+// stores what other sources get.
+func narrow(err error) bool {
+	return errors.Is(err, kerr.MessageTooLarge) || missing(err) || errors.Is(err, kerr.TopicAuthorizationFailed)
+}
+
+// missing tells whether the topic was not there, or another one of its name was.
+func missing(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID)
+}
 
 // recordSize is about what the record takes in the client's buffer.
 func recordSize(rec *kgo.Record) int64 {

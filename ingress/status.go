@@ -26,6 +26,7 @@ var (
 	errSignature       = errors.New("signature refused")
 	errSourceRate      = errors.New("rate of the source exceeded")
 	errNotWritable     = errors.New("storage not writable")
+	errTopicMissing    = errors.New("topic not there")
 	errTopicFull       = errors.New("too much in flight to this topic")
 	errKafka           = errors.New("not stored")
 	errReplyTimeout    = errors.New("not acknowledged in time")
@@ -107,6 +108,10 @@ func refusals() []refusal {
 		{
 			errNotWritable, http.StatusServiceUnavailable, "storage_full", "Storage not writable",
 			"Nothing can be stored now. Send it again.", 10,
+		},
+		{
+			errTopicMissing, http.StatusServiceUnavailable, "topic_missing", "Topic missing",
+			"The source's topic is not there, so nothing can be stored in it. Send it again: causeway's log says what to do.", 10,
 		},
 		{
 			kerr.MessageTooLarge, http.StatusRequestEntityTooLarge, "record_too_large", "Too large for the topic",

@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
@@ -86,44 +84,38 @@ func checkKafka(ctx context.Context, c *common, conf config, snapshot *catalog.S
 		return 0
 	}
 	plan := topicPlan(prepareOptions{config: conf.Kafka, sources: conf.Ingress.Sources, snapshot: snapshot}, len(found.brokers))
-	missing, faults, err := missingTopics(ctx, client, plan)
+	findings, err := kafka.Check(ctx, client, plan, kafka.CheckOptions{Use: kafka.Use{Ingress: true, Egress: true}, Allow: conf.Kafka.AllowUnsafe})
 	if err != nil {
 		return say("%v", err)
 	}
-	for _, fault := range faults {
-		say("%s", fault)
-	}
-	switch {
-	case len(missing) == 0:
-		fmt.Fprintf(c.stdout, "kafka: %d topics, none missing\n", len(plan))
-	case *conf.Kafka.Topics.Create:
-		fmt.Fprintf(c.stdout, "kafka: %d topics, to be created at start: %s\n", len(plan), strings.Join(missing, ", "))
-	default:
-		for _, name := range missing {
-			say("topic %s is missing and kafka.topics.create is false: create it, see deploy/topics.yaml", name)
-		}
-		return len(faults) + len(missing)
-	}
-	return len(faults)
+	return sayFindings(c.stdout, plan, findings, *conf.Kafka.Topics.Create)
 }
 
-// missingTopics says which topics of the plan are not there, and which cannot be seen.
-func missingTopics(ctx context.Context, client *kgo.Client, plan []kafka.Topic) (missing, faults []string, err error) {
-	names := make([]string, 0, len(plan))
-	for _, t := range plan {
-		names = append(names, t.Name)
-	}
-	found, err := kadm.NewClient(client).ListTopics(ctx, names...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("list topics: %w", err)
-	}
-	for _, name := range names {
-		switch t, ok := found[name]; {
-		case !ok, errors.Is(t.Err, kerr.UnknownTopicOrPartition):
-			missing = append(missing, name)
-		case t.Err != nil:
-			faults = append(faults, fmt.Sprintf("topic %s: %v", name, t.Err))
+// sayFindings prints what was found about topics and returns how much of it keeps
+// a process from serving. Every topic has its own lines: each has its own command.
+func sayFindings(out io.Writer, plan []kafka.Topic, findings []kafka.Finding, create bool) int {
+	var missing []string
+	wrong, odd := 0, map[string]bool{}
+	for _, f := range findings {
+		odd[f.Topic] = true
+		if create && f.Found == kafka.Missing {
+			missing = append(missing, f.Topic)
+			continue
+		}
+		label := map[kafka.Verdict]string{
+			kafka.Refuse: "", kafka.Warn: "warning: ", kafka.Unreadable: "warning: ", kafka.Accepted: "accepted by kafka.allow_unsafe: ",
+		}[f.Verdict]
+		fmt.Fprintf(out, "kafka: %s%s\n", label, f)
+		if f.Verdict != kafka.Accepted {
+			fmt.Fprintf(out, "       %s\n", f.Mend)
+		}
+		if f.Verdict == kafka.Refuse {
+			wrong++
 		}
 	}
-	return missing, faults, nil
+	if len(missing) > 0 {
+		fmt.Fprintf(out, "kafka: to be created at start: %s\n", strings.Join(missing, ", "))
+	}
+	fmt.Fprintf(out, "kafka: %d topics, %d as planned\n", len(plan), len(plan)-len(odd))
+	return wrong
 }

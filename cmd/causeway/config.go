@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"causeway/pkg/catalog"
+	"causeway/pkg/kafka"
 )
 
 // config is the process file: how this process runs and, while there is no
@@ -28,13 +29,14 @@ type kafkaConfig struct {
 	InstanceID     string           `json:"instance_id,omitempty" doc:"Makes egress a static member of its groups under this name, which no other process may have; left out, a process that stops hands its partitions on at once."`
 	SessionTimeout catalog.Duration `json:"session_timeout,omitempty" doc:"How long Kafka waits for an egress process that is not heard of before its partitions go to the others, 6s to 30m; 45s when left out."`
 	Topics         topicsConfig     `json:"topics,omitempty" doc:"Which topics may be used, and how they are made."`
+	AllowUnsafe    []kafka.Risk     `json:"allow_unsafe,omitempty" enum:"replication_factor,min_insync_replicas,unclean_leader_election,retention_ms,retention_bytes,cleanup_policy,max_message_bytes" doc:"Settings of topics with which records can be lost and that are accepted all the same; none when left out."`
 }
 
 type topicsConfig struct {
 	Allow             []string `json:"allow,omitempty" doc:"Patterns that the topics of sources must match; webhooks.* when left out."`
 	Create            *bool    `json:"create,omitempty" doc:"Create topics that are missing; true when left out."`
-	Partitions        int32    `json:"partitions,omitempty" minimum:"1" maximum:"10000" doc:"Partitions of the sources' topics when causeway makes them; 12 when left out. A source's own number stands above it."`
-	ReplicationFactor int16    `json:"replication_factor,omitempty" minimum:"1" maximum:"15" doc:"Replication factor of the sources' topics when causeway makes them; 3 when left out, fewer where the cluster has fewer brokers."`
+	Partitions        int32    `json:"partitions,omitempty" minimum:"1" maximum:"10000" doc:"Partitions of the topics that causeway makes; 12 when left out. A source's own number stands above it."`
+	ReplicationFactor int16    `json:"replication_factor,omitempty" minimum:"1" maximum:"15" doc:"Replication factor of the topics that causeway makes, and the least that others may have; 3 when left out, fewer where the cluster has fewer brokers. A source's own number stands above it."`
 }
 
 type ingressConfig struct {

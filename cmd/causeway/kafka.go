@@ -12,10 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
-	"causeway/egress/delay"
 	"causeway/pkg/catalog"
 	"causeway/pkg/health"
-	"causeway/pkg/kafka"
 	"causeway/pkg/outbound"
 )
 
@@ -34,11 +32,10 @@ type prepareOptions struct {
 	log      *zap.Logger
 }
 
-// prepareKafka waits for Kafka and makes the topics that are missing. A Kafka
-// that does not answer is waited for, since both may just be starting; one that
-// answers and refuses is an error.
+// prepareKafka waits for Kafka. One that does not answer is waited for, since both
+// may just be starting; one that answers and refuses is an error.
 func prepareKafka(ctx context.Context, client *kgo.Client, o prepareOptions) (cluster, error) {
-	ready := o.health.Declare(health.Condition{Code: "kafka_topics", Title: "the topics are there", Readiness: true})
+	ready := o.health.Declare(health.Condition{Code: "kafka", Title: "Kafka answered at the start", Readiness: true})
 	for {
 		err := ping(ctx, client)
 		if err == nil {
@@ -61,15 +58,6 @@ func prepareKafka(ctx context.Context, client *kgo.Client, o prepareOptions) (cl
 	if err != nil {
 		return cluster{}, err
 	}
-	if *o.config.Topics.Create {
-		created, err := kafka.Ensure(ctx, client, topicPlan(o, len(found.brokers)))
-		if len(created) > 0 {
-			o.log.Info("topics created", zap.Strings("topics", created))
-		}
-		if err != nil {
-			return cluster{}, err
-		}
-	}
 	ready.OK()
 	return found, nil
 }
@@ -91,28 +79,6 @@ func describe(ctx context.Context, client *kgo.Client) (cluster, error) {
 		c.brokers = append(c.brokers, net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))))
 	}
 	return c, nil
-}
-
-// topicPlan is the plan of all topics that this configuration needs.
-func topicPlan(o prepareOptions, brokers int) []kafka.Topic {
-	p := kafka.PlanOptions{
-		Prefix: o.config.Prefix, Tiers: delay.Names(), Brokers: brokers, Embedded: o.embedded,
-		MaxBody: largestBody(o.snapshot),
-	}
-	for i, src := range o.snapshot.Sources {
-		t := kafka.SourceTopic{
-			Name: src.Topic, MaxBody: src.MaxBody,
-			Partitions: o.config.Topics.Partitions, Replication: o.config.Topics.ReplicationFactor,
-		}
-		if n := o.sources[i].Partitions; n > 0 {
-			t.Partitions = n
-		}
-		if n := o.sources[i].ReplicationFactor; n > 0 {
-			t.Replication = n
-		}
-		p.Sources = append(p.Sources, t)
-	}
-	return kafka.Plan(p)
 }
 
 // forbidden tells the addresses that are causeway's own: a subscription must not

@@ -117,7 +117,7 @@ A test keeps this page as it is served.
 			continue
 		}
 		var names []string
-		for _, l := range []string{"source", "outcome", "topic", "reason", "tier", "layer", "state", "condition", "version", "revision", "goversion"} {
+		for _, l := range []string{"source", "outcome", "topic", "reason", "verdict", "tier", "layer", "state", "condition", "version", "revision", "goversion"} {
 			if labels[name][l] {
 				names = append(names, "`"+l+"`")
 			}

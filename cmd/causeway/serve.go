@@ -115,14 +115,20 @@ func serve(ctx context.Context, o serveOptions) error {
 		return fmt.Errorf("make the Kafka client: %w", err)
 	}
 	defer admin.Close()
-	cluster, err := prepareKafka(ctx, admin, prepareOptions{
+	prepare := prepareOptions{
 		config: c.Kafka, sources: c.Ingress.Sources, snapshot: snapshot, embedded: broker != nil,
 		health: conditions, log: log,
-	})
+	}
+	topics := watchTopics(admin, prepare, o.roles, reg)
+	cluster, err := prepareKafka(ctx, admin, prepare)
+	if err == nil && ctx.Err() == nil {
+		err = topics.Await(ctx)
+	}
 	if err != nil || ctx.Err() != nil {
 		return whyStopped(ctx, err)
 	}
 
+	var recreated []func(topic string) // clients that have to forget a topic that was made again
 	current := func() *catalog.Snapshot { return snapshot }
 	if o.roles.ingress {
 		producer, err := kgo.NewClient(clients.IngressProducer()...)
@@ -131,7 +137,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		}
 		defer producer.Close()
 		edge := ingress.New(ingress.Options{
-			Catalog: current, Client: producer, Cluster: cluster.id, Writable: writable,
+			Catalog: current, Client: producer, Cluster: cluster.id, Writable: writable, Topic: topics.Usable,
 			PublicURL:    c.publicURL(),
 			ReplyTimeout: time.Duration(c.Ingress.ReplyTimeout), DrainDelay: drainDelay(c.Ingress), ShutdownTimeout: time.Duration(c.Ingress.ShutdownTimeout),
 			MaxConns: c.Ingress.MaxConnections, MaxConnsPerAddress: c.Ingress.MaxPerAddress,
@@ -139,6 +145,7 @@ func serve(ctx context.Context, o serveOptions) error {
 			TrustedProxies: networks(c.Ingress.TrustedProxies),
 			Health:         conditions, Logger: log, Registerer: reg,
 		})
+		recreated = append(recreated, func(topic string) { producer.PurgeTopicsFromProducing(topic) })
 		parts.run(ctx, "ingress", func(ctx context.Context) error { return edge.Run(ctx, doors.ingress) })
 	}
 	if o.roles.egress {
@@ -152,8 +159,16 @@ func serve(ctx context.Context, o serveOptions) error {
 			ShutdownTimeout: time.Duration(c.Egress.ShutdownTimeout),
 			Version:         version.version, Health: conditions, Logger: log, Registerer: reg,
 		})
+		recreated = append(recreated, out.Recreated)
 		parts.run(ctx, "egress", out.Run)
 	}
+	parts.run(ctx, "topics", func(ctx context.Context) error {
+		return topics.Run(ctx, func(topic string) {
+			for _, forget := range recreated {
+				forget(topic)
+			}
+		})
+	})
 	secrets := conditions.Declare(health.Condition{Code: "secrets", Title: "every secret file can be read again"})
 	parts.run(ctx, "secrets", func(ctx context.Context) error { return watchSecrets(ctx, resolver, secrets) })
 	started.OK()

@@ -18,10 +18,10 @@ import (
 // The names that it created are returned also beside an error.
 func Ensure(ctx context.Context, cl *kgo.Client, plan []Topic) (created []string, err error) {
 	adm := kadm.NewClient(cl)
-	names := make([]string, 0, len(plan))
-	for _, t := range plan {
-		names = append(names, t.Name)
+	if len(plan) == 0 {
+		return nil, nil
 	}
+	names := topicNames(plan)
 	found, err := describe(ctx, cl, names)
 	if err != nil {
 		return nil, err
@@ -99,6 +99,14 @@ func led(t kmsg.MetadataResponseTopic) bool {
 // describe asks a broker about the topics. It asks each time: kadm answers from
 // what the client knows already, and just created topics are what this is about.
 func describe(ctx context.Context, cl *kgo.Client, names []string) (map[string]kmsg.MetadataResponseTopic, error) {
+	resp, err := metadata(ctx, cl, names)
+	if err != nil {
+		return nil, err
+	}
+	return byName(resp), nil
+}
+
+func metadata(ctx context.Context, cl *kgo.Client, names []string) (*kmsg.MetadataResponse, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.Topics = []kmsg.MetadataRequestTopic{} // nil would be all topics
 	for _, name := range names {
@@ -110,11 +118,15 @@ func describe(ctx context.Context, cl *kgo.Client, names []string) (map[string]k
 	if err != nil {
 		return nil, fmt.Errorf("describe topics: %w", err)
 	}
+	return resp, nil
+}
+
+func byName(resp *kmsg.MetadataResponse) map[string]kmsg.MetadataResponseTopic {
 	found := make(map[string]kmsg.MetadataResponseTopic, len(resp.Topics))
 	for _, t := range resp.Topics {
 		if t.Topic != nil {
 			found[*t.Topic] = t
 		}
 	}
-	return found, nil
+	return found
 }

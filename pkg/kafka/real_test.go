@@ -3,6 +3,7 @@ package kafka_test
 import (
 	"crypto/rand"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -77,5 +78,48 @@ func fit(t *testing.T, o kafka.Options, events, waiting string) {
 	r = &kgo.Record{Topic: waiting, Value: make([]byte, kafka.DelayBytes(kafka.DefaultMaxBody))}
 	if err := settle.ProduceSync(t.Context(), r).FirstErr(); !errors.Is(err, kerr.MessageTooLarge) {
 		t.Errorf("more than that: %v, want MESSAGE_TOO_LARGE", err)
+	}
+}
+
+// TestCheckOnRealKafka: topics that were made carelessly, by their brokers' defaults,
+// and by the plan.
+func TestCheckOnRealKafka(t *testing.T) {
+	c := kafkatest.Real(t, 3)
+	prefix := kafkatest.Prefix(t)
+	careless, defaults, good := prefix+"webhooks.careless", prefix+"webhooks.defaults", prefix+"webhooks.good"
+	plan := kafka.Plan(kafka.PlanOptions{Prefix: prefix, Partitions: 2, Sources: []kafka.SourceTopic{{Name: careless}, {Name: defaults}, {Name: good}}})[:3]
+	cl := open(t, c.Options().Base("test"))
+	admin := kadm.NewClient(cl)
+	if _, err := admin.CreateTopic(t.Context(), 2, 1, map[string]*string{"unclean.leader.election.enable": new("true"), "retention.ms": new("60000"), "retention.bytes": new("1000000"), "cleanup.policy": new("compact,delete")}, careless); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.CreateTopic(t.Context(), 2, 3, nil, defaults); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kafka.Ensure(t.Context(), cl, plan); err != nil {
+		t.Fatal(err)
+	}
+	check := func() string {
+		t.Helper()
+		findings, err := kafka.Check(t.Context(), cl, plan, kafka.CheckOptions{Use: kafka.Use{Ingress: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return brief(findings)
+	}
+	want := strings.ReplaceAll(`refuse CARELESS the replication factor=1
+refuse CARELESS max.message.bytes=1048588
+refuse CARELESS min.insync.replicas=2
+refuse CARELESS unclean.leader.election.enable=true
+refuse CARELESS cleanup.policy=compact,delete
+refuse CARELESS retention.ms=60000
+refuse CARELESS retention.bytes=1000000
+refuse `, "CARELESS", careless) + defaults + " max.message.bytes=1048588"
+	if got := check(); got != want {
+		t.Errorf("found\n%s\nwant\n%s", got, want)
+	}
+	set(t, cl, defaults, map[string]string{"max.message.bytes": plan[1].Configs["max.message.bytes"], "min.insync.replicas": "3"})
+	if got := check(); !strings.HasSuffix(got, "\nwarn "+defaults+" min.insync.replicas=3") {
+		t.Errorf("three in sync of three: found\n%s", got)
 	}
 }

@@ -16,9 +16,22 @@ const DefaultMaxBody = 1 << 20
 // day is long enough to be wanted by name.
 const day = 24 * time.Hour
 
+// Kind says what a topic is for, and with that who must not go on when it can
+// lose records.
+type Kind uint8
+
+// The kinds of topics.
+const (
+	Events      Kind = iota // of sources: written by ingress, read by egress
+	Delays                  // written and read by egress
+	DeadLetters             // written by egress
+	Attempts                // written by egress, which may drop them
+)
+
 // Topic is one topic as it should be.
 type Topic struct {
 	Name        string
+	Kind        Kind
 	Partitions  int32
 	Replication int16
 	Configs     map[string]string
@@ -35,17 +48,26 @@ type SourceTopic struct {
 
 // PlanOptions is what the plan depends on.
 type PlanOptions struct {
-	Prefix   string   // default causeway.
-	Tiers    []string // names of the delay tiers
-	Sources  []SourceTopic
-	Brokers  int   // in the cluster; default 3
-	Embedded bool  // on the embedded broker: few partitions, one copy, retention by its janitor
-	MaxBody  int64 // largest body that any source accepts, also in Options; default 1 MiB
+	Prefix      string   // default causeway.
+	Tiers       []string // names of the delay tiers
+	Sources     []SourceTopic
+	Partitions  int32 // of topics whose source names none; default 12
+	Replication int16 // the same; default 3, fewer where there are fewer brokers
+	Brokers     int   // in the cluster; default 3
+	Embedded    bool  // on the embedded broker: few partitions, one copy, retention by its janitor
+	MaxBody     int64 // largest body that any source accepts, also in Options; default 1 MiB
 }
 
 func (o PlanOptions) withDefaults() PlanOptions {
 	o.Prefix = cmp.Or(o.Prefix, DefaultPrefix)
 	o.Brokers = cmp.Or(o.Brokers, 3)
+	if o.Embedded {
+		// One log is synced to disk per partition and batch, one after the other:
+		// more partitions make the embedded broker slower, not faster.
+		o.Partitions, o.Brokers = cmp.Or(o.Partitions, 1), 1
+	}
+	o.Partitions = cmp.Or(o.Partitions, 12)
+	o.Replication = cmp.Or(o.Replication, int16(min(o.Brokers, 3)))
 	o.MaxBody = cmp.Or(o.MaxBody, DefaultMaxBody)
 	for _, s := range o.Sources {
 		o.MaxBody = max(o.MaxBody, s.MaxBody)
@@ -60,10 +82,10 @@ func Plan(o PlanOptions) []Topic {
 	o = o.withDefaults()
 	var plan []Topic
 	for _, s := range shared(o.Sources) {
-		plan = append(plan, o.topic(s.Name, s.Partitions, s.Replication, EventBytes(o.MaxBody), 7*day))
+		plan = append(plan, o.topic(s.Name, Events, s, EventBytes(o.MaxBody), 7*day))
 	}
 	for _, tier := range o.Tiers {
-		t := o.topic(o.Prefix+"delay."+tier, 0, 0, DelayBytes(o.MaxBody), 14*day)
+		t := o.topic(o.Prefix+"delay."+tier, Delays, SourceTopic{}, DelayBytes(o.MaxBody), 14*day)
 		if !o.Embedded {
 			// What was delivered is freed by segment, and a delay topic is only ever
 			// read near its end.
@@ -76,7 +98,7 @@ func Plan(o PlanOptions) []Topic {
 		if t.small {
 			maxBytes = smallBytes
 		}
-		plan = append(plan, o.topic(o.Prefix+t.name, 0, 0, maxBytes, t.keep))
+		plan = append(plan, o.topic(o.Prefix+t.name, t.kind, SourceTopic{}, maxBytes, t.keep))
 	}
 	return plan
 }
@@ -94,14 +116,15 @@ func Unread(prefix string) map[string]time.Duration {
 
 type unreadTopic struct {
 	name  string
+	kind  Kind
 	keep  time.Duration
 	small bool // holds no bodies
 }
 
 func unread() []unreadTopic {
 	return []unreadTopic{
-		{name: "dlq", keep: 30 * day},
-		{name: "attempts", keep: 7 * day, small: true},
+		{name: "dlq", kind: DeadLetters, keep: 30 * day},
+		{name: "attempts", kind: Attempts, keep: 7 * day, small: true},
 	}
 }
 
@@ -118,11 +141,12 @@ func EventBytes(body int64) int32 { return int32(min((body+2)/3*4+128<<10, 1<<30
 // event record and the delivery's state.
 func DelayBytes(body int64) int32 { return EventBytes(body) + 128<<10 }
 
-func (o PlanOptions) topic(name string, partitions int32, replication int16, maxBytes int32, keep time.Duration) Topic {
+func (o PlanOptions) topic(name string, kind Kind, own SourceTopic, maxBytes int32, keep time.Duration) Topic {
 	t := Topic{
 		Name:        name,
-		Partitions:  cmp.Or(partitions, 12),
-		Replication: cmp.Or(replication, int16(min(o.Brokers, 3))),
+		Kind:        kind,
+		Partitions:  cmp.Or(own.Partitions, o.Partitions),
+		Replication: cmp.Or(own.Replication, o.Replication),
 		Configs: map[string]string{
 			"cleanup.policy":                 "delete",
 			"retention.bytes":                "-1",
@@ -133,9 +157,7 @@ func (o PlanOptions) topic(name string, partitions int32, replication int16, max
 		},
 	}
 	if o.Embedded {
-		// One log is synced to disk per partition and batch, one after the other:
-		// more partitions make the embedded broker slower, not faster.
-		t.Partitions = min(cmp.Or(partitions, 1), 2)
+		t.Partitions = min(t.Partitions, 2)
 		t.Replication = 1
 		t.Configs["retention.ms"] = "-1"
 		t.Configs["segment.bytes"] = strconv.Itoa(8 << 20)
