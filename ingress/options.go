@@ -19,8 +19,11 @@ import (
 type Options struct {
 	Catalog func() *catalog.Snapshot // never nil
 	Client  *kgo.Client              // made of kafka.Options.IngressProducer; closed by whoever made it
-	Cluster string                   // id of the Kafka cluster, part of what makes two events the same
-	Dedup   *dedup.Memory            // nil: 24 h and 1,000,000 identities
+	// Cluster is the id of the Kafka cluster, part of what makes two events the same.
+	// While it is empty Kafka was not reached yet, and every webhook gets a 503: who
+	// sends one learns that at once instead of hanging. nil: reached.
+	Cluster func() string
+	Dedup   *dedup.Memory // nil: 24 h and 1,000,000 identities
 	// Writable says why nothing may be stored now, as the embedded broker does
 	// while the disk is full; nil: always.
 	Writable func() error
@@ -63,6 +66,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Topic == nil {
 		o.Topic = func(string) error { return nil }
+	}
+	if o.Cluster == nil {
+		o.Cluster = func() string { return "any" }
 	}
 	if o.Health == nil {
 		o.Health = health.NewSet(nil)

@@ -44,7 +44,7 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	s.options.Logger.Info("ingress stopping", zap.Duration("drain_delay", s.options.DrainDelay))
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.ShutdownTimeout)
 	defer cancel()
-	if broken == nil {
+	if broken == nil && s.options.Cluster() != "" { // else nobody was ever sent here
 		sleep(stopping, s.options.DrainDelay)
 	}
 	return errors.Join(broken, s.stop(stopping, server, set))

@@ -22,6 +22,29 @@ import (
 	"causeway/pkg/catalog"
 )
 
+// TestTheDoorBeforeKafka: until Kafka was reached every webhook gets a 503 at once, and a
+// process that stops then has nobody to drain.
+func TestTheDoorBeforeKafka(t *testing.T) {
+	src := stripe(t)
+	cluster := ""
+	inWorld(t, Options{Cluster: func() string { return cluster }}, []*catalog.Source{src}, func(w *world) {
+		r := w.expect(w.signed(src, `{"id":"evt_1"}`), 503, "kafka_unavailable")
+		if r.header.Get("Retry-After") == "" {
+			w.t.Error("the client was not told when to come again")
+		}
+		cluster = "found"
+		w.expect(w.signed(src, `{"id":"evt_1"}`), 200, "received")
+		cluster = ""
+		started := time.Now()
+		if err := w.stop(); err != nil {
+			w.t.Errorf("Run ended with %v", err)
+		}
+		if took := time.Since(started); took > time.Second {
+			w.t.Errorf("stopping took %v although nothing was ever taken in", took)
+		}
+	})
+}
+
 // TestARestartThatNobodyNotices: not ready, but accepting; then no new connections, but
 // every request to its end.
 func TestARestartThatNobodyNotices(t *testing.T) {

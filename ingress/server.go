@@ -99,6 +99,9 @@ type answer struct {
 // sends can use up what belongs to the source, because its rate counts only what was
 // verified.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (answer, error) {
+	if s.options.Cluster() == "" {
+		return answer{}, fmt.Errorf("%w: Kafka was not reached since the start", errKafka)
+	}
 	src := s.source(v.name)
 	if src == nil {
 		return answer{}, errUnknownSource

@@ -132,7 +132,7 @@ func (s *Server) newSource(spec *catalog.Source, rate *sourceRate, topic *budget
 		rate:         rate,
 		inFlight:     topic,
 		metrics:      s.metrics.source(spec.Name),
-		cluster:      []byte(s.options.Cluster),
+		cluster:      []byte(s.options.Cluster()),
 		topicName:    []byte(spec.Topic),
 		name:         []byte(spec.Name),
 	}

@@ -70,7 +70,10 @@ func inWorld(t *testing.T, o Options, sources []*catalog.Source, f func(w *world
 			snapshot := &catalog.Snapshot{Sources: sources}
 			o.Catalog = func() *catalog.Snapshot { return snapshot }
 		}
-		o.Client, o.Cluster, o.Health, o.Logger, o.Registerer = client, "test-cluster", w.health, zap.New(core), w.registry
+		if o.Cluster == nil {
+			o.Cluster = func() string { return "test-cluster" }
+		}
+		o.Client, o.Health, o.Logger, o.Registerer = client, w.health, zap.New(core), w.registry
 		w.server = New(o)
 		w.http = w.bubble.Client(t)
 		w.run()

@@ -111,7 +111,7 @@ func newBridge(t *testing.T, o kafka.Options, w wire, schedule []catalog.Duratio
 		t.Fatal(err)
 	}
 	log := zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel))
-	edge := ingress.New(ingress.Options{Catalog: current, Client: producer, Cluster: meta.Cluster, DrainDelay: -1, Logger: log})
+	edge := ingress.New(ingress.Options{Catalog: current, Client: producer, Cluster: func() string { return meta.Cluster }, DrainDelay: -1, Logger: log})
 	client := outbound.New(outbound.Options{
 		AllowLoopback: true, AllowHTTP: true, Dial: w.dial,
 		// In a bubble nothing may touch the resolver: it keeps a channel, which then

@@ -83,7 +83,7 @@ type killed struct {
 func newChaos(t *testing.T) *chaos {
 	t.Helper()
 	dir := t.TempDir()
-	c := &chaos{t: t, dir: dir, binary: filepath.Join(dir, "causeway"), sink: newChaosSink(t), ledger: newLedger(t, filepath.Join(dir, "ledger"))}
+	c := &chaos{t: t, dir: dir, binary: filepath.Join(dir, "causeway"), sink: newChaosSink(t, 300*time.Millisecond), ledger: newLedger(t, filepath.Join(dir, "ledger"))}
 	build := exec.Command("go", "build", "-o", c.binary, ".")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -334,18 +334,19 @@ func (c *chaos) offsets() map[string][]int64 {
 // chaosSink is both subscribers. It takes a while, so that much is in flight.
 type chaosSink struct {
 	server   *httptest.Server
+	takes    time.Duration // from a delivery's arrival to its answer
 	inFlight atomic.Int64
 	mu       sync.Mutex
 	times    map[string][]time.Time // sub/id -> when a 2xx was written
 }
 
-func newChaosSink(t *testing.T) *chaosSink {
-	s := &chaosSink{times: map[string][]time.Time{}}
+func newChaosSink(t *testing.T, takes time.Duration) *chaosSink {
+	s := &chaosSink{takes: takes, times: map[string][]time.Time{}}
 	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.inFlight.Add(1)
 		defer s.inFlight.Add(-1)
 		_, _ = io.Copy(io.Discard, r.Body)
-		<-time.After(300 * time.Millisecond)
+		<-time.After(s.takes)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		key := r.URL.Path[1:] + "/" + r.Header.Get("Webhook-Id")

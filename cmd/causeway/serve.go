@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -120,16 +121,12 @@ func serve(ctx context.Context, o serveOptions) error {
 		health: conditions, log: log,
 	}
 	topics := watchTopics(admin, prepare, o.roles, reg)
-	cluster, err := prepareKafka(ctx, admin, prepare)
-	if err == nil && ctx.Err() == nil {
-		err = topics.Await(ctx)
-	}
-	if err != nil || ctx.Err() != nil {
-		return whyStopped(ctx, err)
-	}
-
 	var recreated []func(topic string) // clients that have to forget a topic that was made again
 	current := func() *catalog.Snapshot { return snapshot }
+	var clusterID atomic.Pointer[string] // empty until Kafka was reached
+	clusterID.Store(new(""))
+	// The door opens before Kafka is reached, and says 503 until then: a webhook
+	// that hung in a listener's queue would look like a timeout to its provider.
 	if o.roles.ingress {
 		producer, err := kgo.NewClient(clients.IngressProducer()...)
 		if err != nil {
@@ -137,7 +134,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		}
 		defer producer.Close()
 		edge := ingress.New(ingress.Options{
-			Catalog: current, Client: producer, Cluster: cluster.id, Writable: writable, Topic: topics.Usable,
+			Catalog: current, Client: producer, Cluster: func() string { return *clusterID.Load() }, Writable: writable, Topic: topics.Usable,
 			PublicURL:    c.publicURL(),
 			ReplyTimeout: time.Duration(c.Ingress.ReplyTimeout), DrainDelay: drainDelay(c.Ingress), ShutdownTimeout: time.Duration(c.Ingress.ShutdownTimeout),
 			MaxConns: c.Ingress.MaxConnections, MaxConnsPerAddress: c.Ingress.MaxPerAddress,
@@ -148,6 +145,18 @@ func serve(ctx context.Context, o serveOptions) error {
 		recreated = append(recreated, func(topic string) { producer.PurgeTopicsFromProducing(topic) })
 		parts.run(ctx, "ingress", func(ctx context.Context) error { return edge.Run(ctx, doors.ingress) })
 	}
+	cluster, err := prepareKafka(ctx, admin, prepare)
+	if err == nil && ctx.Err() == nil {
+		err = topics.Await(ctx)
+	}
+	if err != nil || ctx.Err() != nil {
+		err = whyStopped(ctx, err)
+		fail(nil)
+		parts.wg.Wait()
+		return err
+	}
+	clusterID.Store(&cluster.id)
+
 	if o.roles.egress {
 		out := egress.New(egress.Options{
 			Kafka: clients, Catalog: current,

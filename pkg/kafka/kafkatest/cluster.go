@@ -30,7 +30,7 @@ type broker struct {
 	id               int
 	port, controller int
 	dir              string
-	process          *process
+	process          *Process
 }
 
 // Start starts a cluster with that many brokers and returns when all of them
@@ -100,13 +100,13 @@ func (c *Cluster) Options() kafka.Options {
 func (c *Cluster) Size() int { return len(c.brokers) }
 
 // Kill ends a broker with SIGKILL.
-func (c *Cluster) Kill(i int) error { return c.brokers[i].process.kill() }
+func (c *Cluster) Kill(i int) error { return c.brokers[i].process.Kill() }
 
 // Restart starts brokers that were killed and returns when all are in the cluster.
 func (c *Cluster) Restart(ctx context.Context, brokers ...int) error {
 	for try := 1; ; try++ {
 		for _, i := range brokers {
-			if err := c.brokers[i].process.kill(); err != nil { // what is left of an earlier try
+			if err := c.brokers[i].process.Kill(); err != nil { // what is left of an earlier try
 				return err
 			}
 			if err := c.run(c.brokers[i]); err != nil {
@@ -122,10 +122,10 @@ func (c *Cluster) Restart(ctx context.Context, brokers ...int) error {
 }
 
 // Pause freezes a broker: its connections stay open and nothing answers.
-func (c *Cluster) Pause(i int) error { return c.brokers[i].process.signal(stopSignal) }
+func (c *Cluster) Pause(i int) error { return c.brokers[i].process.Pause() }
 
 // Resume lets a frozen broker go on.
-func (c *Cluster) Resume(i int) error { return c.brokers[i].process.signal(continueSignal) }
+func (c *Cluster) Resume(i int) error { return c.brokers[i].process.Resume() }
 
 // Log is the end of a broker's log, for a failing test's message.
 func (c *Cluster) Log(i int) string { return tail(c.brokers[i].log()) }
@@ -135,7 +135,7 @@ func (c *Cluster) Close() error {
 	var errs []error
 	for _, b := range c.brokers {
 		if b.process != nil {
-			errs = append(errs, b.process.kill())
+			errs = append(errs, b.process.Kill())
 		}
 	}
 	if c.dir != "" {

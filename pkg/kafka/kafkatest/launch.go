@@ -118,7 +118,7 @@ func newID() string {
 }
 
 func (c *Cluster) run(b *broker) (err error) {
-	b.process, err = spawn(b.log(), c.java, c.jvm(b, c.jit, "kafka.Kafka", b.settings())...)
+	b.process, err = Spawn(b.log(), nil, c.java, c.jvm(b, c.jit, "kafka.Kafka", b.settings())...)
 	return err
 }
 
@@ -148,6 +148,15 @@ func scratch() (string, error) {
 		return "", fmt.Errorf("make a folder for the cluster: %w", err)
 	}
 	return dir, nil
+}
+
+// FreePort is a port that nobody listens on, for a process that is to come back to it.
+func FreePort() (int, error) {
+	ports, err := freePorts(1)
+	if err != nil {
+		return 0, err
+	}
+	return ports[0], nil
 }
 
 // freePorts finds ports below those that the system hands out by itself, so

@@ -17,11 +17,11 @@ import (
 func TestChildrenEndWithTheTestProcess(t *testing.T) {
 	const env = "CAUSEWAY_KAFKATEST_SPAWN"
 	if dir := os.Getenv(env); dir != "" {
-		p, err := spawn(filepath.Join(dir, "log"), "sleep", "600")
+		p, err := Spawn(filepath.Join(dir, "log"), nil, "sleep", "600")
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Printf("\npid %d\n", p.cmd.Process.Pid)
+		fmt.Printf("\npid %d\n", p.Pid())
 		<-p.done
 		return
 	}
