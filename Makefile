@@ -17,10 +17,10 @@ CC_FOUND  := $(shell command -v "$$($(GO) env CC)" 2>/dev/null)
 RACE      := $(if $(CC_FOUND),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint fix bench fuzz docs chaos ci FORCE
+.PHONY: help build run test lint fix bench microbench fuzz docs chaos ci FORCE
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: $(BIN) ## Build bin/causeway
 
@@ -47,7 +47,11 @@ fix: ## Format, and mend what the linters can mend by themselves
 	$(GO) run $(LINT) fmt
 	$(GO) run $(LINT) run --fix
 
-bench: ## Go benchmarks (PKG=./pkg/signature for one package)
+bench: $(BIN) ## Measure causeway against the machine's own limits, on a real Kafka: docs/benchmarks.md (ARGS="-rows egress")
+	@$(GO) build -o bin/bench ./cmd/bench
+	@exec ./bin/bench $(ARGS)
+
+microbench: ## Go benchmarks (PKG=./pkg/signature for one package)
 	$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout $(TIMEOUT) $(PKG)
 
 fuzz: ## Every fuzz target in the tree for FUZZTIME (5s) each, under a memory limit

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"causeway/pkg/seen"
+	"causeway/schemas"
+)
+
+// egress measures the way out: events that wait in a topic, to one fast receiver.
+func (b *bench) egress(ctx context.Context) (err error) {
+	topic, err := b.topic(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.drop(ctx, topic)) }()
+	if err := b.preload(ctx, topic); err != nil {
+		return err
+	}
+	to := b.report.pair("egress", fmt.Sprintf("%d events", b.options.events))
+	for round := range b.options.rounds {
+		bare, err := b.drain(ctx, round, false, topic)
+		if err != nil {
+			return err
+		}
+		got, err := b.drain(ctx, round, true, topic)
+		if err != nil {
+			return err
+		}
+		to.add("rate", "/s", atLeast(0.60), bare.rate, got.rate)
+		to.add("per CPU second", "", nil, bare.perCPU, got.perCPU)
+		to.add("delivered again", "", nil, bare.again, got.again)
+		to.add("attempts recorded", "", nil, 0, got.recorded)
+		b.say("%s, round %d: bare %.0f/s, causeway %.0f/s", to, round+1, bare.rate, got.rate)
+	}
+	return nil
+}
+
+// preload stores the events as ingress would have.
+func (b *bench) preload(ctx context.Context, topic string) error {
+	bodies := make([][]byte, 64)
+	for i := range bodies {
+		bodies[i] = newBody()
+	}
+	var failed atomic.Pointer[error]
+	for n := range b.options.events {
+		body := append([]byte(nil), bodies[n%len(bodies)]...)
+		putNumber(body, n)
+		id := string(body[len(`{"id":"`):][:idLength])
+		e := schemas.Event{
+			ID: id, Source: "bench", Type: "payment_intent.succeeded", Received: time.Now(), Occurred: time.Now(),
+			ContentType: "application/json; charset=utf-8", Body: body, VerifiedBy: "stripe", Identity: seen.Of([]byte(id)).String(),
+		}
+		rec, err := e.Record(topic, schemas.Raw)
+		if err != nil {
+			return err
+		}
+		b.client.Produce(ctx, rec, func(_ *kgo.Record, err error) {
+			if err != nil {
+				failed.Store(&err)
+			}
+		})
+	}
+	err := b.client.Flush(ctx)
+	if f := failed.Load(); f != nil {
+		err = errors.Join(err, *f)
+	}
+	if err != nil {
+		return fmt.Errorf("preload %s: %w", topic, err)
+	}
+	return nil
+}
+
+// drained is what the delivery of all events came to.
+type drained struct{ rate, perCPU, again, recorded float64 }
+
+// drain delivers all events of the topic, from the first delivery to the last, by
+// causeway or by the bare relay.
+func (b *bench) drain(ctx context.Context, round int, causeway bool, topic string) (out drained, err error) {
+	r, err := b.receive(b.options.events, causeway)
+	if err != nil {
+		return out, err
+	}
+	defer r.close()
+	b.topics++
+	prefix := fmt.Sprintf("bench-%d.", b.topics) // a group that has read nothing yet
+	defer func() { err = errors.Join(err, b.drop(ctx, prefix)) }()
+	p, err := b.exit(ctx, causeway, settings{prefix: prefix, topic: topic, url: r.url})
+	if err != nil {
+		return out, err
+	}
+	running := true
+	defer func() {
+		if running {
+			err = errors.Join(err, stop(p))
+		}
+	}()
+	const limit = 3 * time.Minute
+	if err := r.wait(ctx, r.first, limit, p); err != nil {
+		return out, err
+	}
+	cpu := -cpuTime(p)
+	profiled := b.profile(ctx, fmt.Sprintf("egress-%d", round+1), b.options.window()/2, p)
+	if err := r.wait(ctx, r.all, limit, p); err != nil {
+		return out, err
+	}
+	cpu += cpuTime(p)
+	took := time.Duration(r.last.Load() - r.earliest.Load()).Seconds()
+	out.rate, out.perCPU, out.again = float64(r.want)/took, float64(r.want)/cpu.Seconds(), float64(r.again.Load())
+	if err := errors.Join(r.check(), profiled()); err != nil {
+		return out, err
+	}
+	if causeway {
+		if err := b.settled(ctx, prefix+"egress", topic, p); err != nil {
+			return out, err
+		}
+	}
+	running = false
+	if err := stop(p); err != nil { // which flushes the records of attempts
+		return out, err
+	}
+	if causeway {
+		n, err := b.stored(ctx, prefix+"attempts")
+		out.recorded = float64(n)
+		return out, err
+	}
+	return out, nil
+}
+
+// exit starts what delivers.
+func (b *bench) exit(ctx context.Context, causeway bool, s settings) (*program, error) {
+	if causeway {
+		return b.causeway(ctx, "egress", s)
+	}
+	return b.bare(bareRelay, "-topic", s.topic, "-url", s.url)
+}
+
+// settled waits until the group has committed the whole topic.
+func (b *bench) settled(ctx context.Context, group, topic string, p *program) error {
+	admin := kadm.NewClient(b.client)
+	return p.await(ctx, "settling", func(ctx context.Context) error {
+		lags, err := admin.Lag(ctx, group)
+		if err = errors.Join(err, lags.Error()); err != nil {
+			return err
+		}
+		open := int64(0)
+		for _, lag := range lags.Sorted()[0].Lag[topic] {
+			open += lag.Lag
+		}
+		if open != 0 {
+			return fmt.Errorf("%d records of %s are delivered and not committed", open, topic)
+		}
+		return nil
+	})
+}
