@@ -38,8 +38,10 @@ func (e *Egress) attempt(t *task) {
 	if d := &t.delivery; d.Hop > 0 && d.Waits == 0 {
 		e.met.lateness.Observe(started.Sub(d.Due).Seconds())
 	}
+	e.traceAttempt(t)
 	res := e.post(t, started)
 	if errors.Is(context.Cause(e.sending), errStopping) && res.Class != target.OK {
+		t.interrupted()
 		p.end() // cut off by our own stop: it never happened, and comes again
 		return
 	}
@@ -51,7 +53,7 @@ func (e *Egress) attempt(t *task) {
 	}
 	switch out.Verdict {
 	case retry.Done:
-		e.complete(p, t.entry)
+		e.settled(t)
 		p.end()
 	case retry.Delay:
 		plan := delay.Plan(out.Wait)
@@ -104,7 +106,7 @@ func (e *Egress) header(t *task) http.Header {
 	h["Causeway-Attempt"] = []string{strconv.Itoa(t.delivery.Attempt + 1)}
 	h["Content-Type"] = []string{cmp.Or(ev.ContentType, "application/octet-stream")}
 	for _, f := range [...]struct{ name, value string }{
-		{"Content-Encoding", ev.Encoding}, {"Causeway-Type", ev.Type}, {"Traceparent", ev.Traceparent},
+		{"Content-Encoding", ev.Encoding}, {"Causeway-Type", ev.Type}, {"Traceparent", t.traceparent()},
 	} {
 		if f.value != "" {
 			h[f.name] = []string{f.value}
@@ -152,11 +154,15 @@ func (e *Egress) report(t *task, started time.Time, res target.Result, out retry
 		e.met.endToEnd.Observe(started.Add(res.Took).Sub(t.event.Received).Seconds())
 	}
 	e.attempts.record(t, started, res, out)
+	t.traced(res, out)
 	fields := []zap.Field{
 		zap.String(keyEvent, t.event.ID), zap.String("source", t.event.Source), zap.String("type", t.event.Type),
 		zap.String(keySubscription, t.subscription.Name), zap.Int("attempt", d.Attempt), zap.Int("hop", d.Hop),
 		zap.String("class", res.Class.String()), zap.Int("status", res.Status), zap.Duration("took", res.Took),
 		zap.String("verdict", out.Verdict.String()), zap.String("origin", d.Origin.String()),
+	}
+	if t.span != nil {
+		fields = append(fields, zap.Stringer("trace", t.span.SpanContext().TraceID()))
 	}
 	switch out.Verdict {
 	case retry.Done:

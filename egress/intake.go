@@ -43,10 +43,11 @@ func (e *Egress) fanOut(ctx context.Context, p *partition, h held) {
 	if entry == nil {
 		return
 	}
+	processing := e.process(p, r, event, len(subs))
 	for _, sub := range subs {
 		e.enqueue(ctx, &task{
 			delivery: schemas.NewDelivery(r, e.cluster, sub.UID, now.snapshot.Version),
-			event:    event, subscription: sub, entry: entry, partition: p, size: recordSize(r),
+			event:    event, subscription: sub, entry: entry, partition: p, processing: processing, size: recordSize(r),
 		})
 	}
 }
@@ -87,7 +88,7 @@ func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 	if entry == nil {
 		return
 	}
-	t := &task{delivery: *d, event: event, entry: entry, partition: p, size: recordSize(r)}
+	t := &task{delivery: *d, event: event, entry: entry, partition: p, processing: e.process(p, r, event, 1), size: recordSize(r)}
 	if tier, due, rest, ok := delay.Next(d.Due, time.Now(), ahead); ok {
 		if p.begin(r.Offset) {
 			e.settle.carryOn(t, tier, due, rest, parkedHop)
@@ -143,6 +144,12 @@ func (e *Egress) open(ctx context.Context, p *partition, r *kgo.Record, pending 
 		e.budget.give(p, bytes)
 	}
 	return entry
+}
+
+// settled completes a task.
+func (e *Egress) settled(t *task) {
+	e.complete(t.partition, t.entry)
+	t.processing.settled()
 }
 
 // complete counts one settlement of an entry.

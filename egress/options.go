@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"causeway/pkg/catalog"
@@ -35,6 +36,9 @@ type Options struct {
 	Health     *health.Set
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer
+	// TracerProvider makes a span of each record that is delivered and of each attempt;
+	// nil: nothing is traced, and subscribers get the event's traceparent.
+	TracerProvider trace.TracerProvider
 
 	extra []kgo.Opt // tests: options for the group clients
 }

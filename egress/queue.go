@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"causeway/egress/watermark"
 	"causeway/pkg/catalog"
@@ -17,8 +18,10 @@ type task struct {
 	subscription *catalog.Subscription
 	entry        *watermark.Entry
 	partition    *partition
-	queued       time.Time // when it entered the queue
-	size         int64     // bytes, against the queue's bound
+	processing   *processing // the span of its record; nil when nothing is traced
+	span         trace.Span  // of its attempt; nil when there is none
+	queued       time.Time   // when it entered the queue
+	size         int64       // bytes, against the queue's bound
 }
 
 // fifo is a queue of tasks that reuses its memory.

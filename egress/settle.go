@@ -71,6 +71,7 @@ func (s *settler) parkBegun(t *task, why parkedReason) {
 // the tiers still ahead.
 func (s *settler) carryOn(t *task, tier delay.Tier, due time.Time, rest []delay.Tier, why parkedReason) {
 	d := &t.delivery
+	t.processing.note("parked", t, string(why))
 	d.Hop++
 	d.Due = due
 	d.Hops = nil
@@ -83,6 +84,7 @@ func (s *settler) carryOn(t *task, tier delay.Tier, due time.Time, rest []delay.
 // bury writes the delivery to the DLQ.
 func (s *settler) bury(t *task, reason schemas.Reason) {
 	d := &t.delivery
+	t.processing.note("dead-lettered", t, string(reason))
 	d.Reason, d.Hops = reason, nil
 	s.produce(&write{task: t, record: d.DLQRecord(s.e.o.Kafka.Prefix + "dlq"), acknowledged: func() {
 		s.e.met.dead[reason].Inc()
@@ -122,7 +124,7 @@ func (s *settler) produce(w *write) {
 			return
 		}
 		w.acknowledged()
-		s.e.complete(w.task.partition, w.task.entry)
+		s.e.settled(w.task)
 		w.task.partition.end()
 	})
 }

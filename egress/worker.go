@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"causeway/egress/delay"
@@ -19,6 +20,7 @@ import (
 	"causeway/egress/target"
 	"causeway/pkg/catalog"
 	"causeway/pkg/health"
+	"causeway/pkg/tracing"
 )
 
 // Egress delivers events: one member of the group of events, one of the group of
@@ -27,6 +29,7 @@ type Egress struct {
 	o       Options
 	log     *zap.Logger
 	met     *metrics
+	tracer  trace.Tracer   // nil: nothing is traced
 	kafka   *health.Handle // Kafka answered and the cluster is known
 	served  *health.Handle // every partition is served
 	indexed atomic.Pointer[indexed]
@@ -55,6 +58,7 @@ func New(o Options) *Egress {
 	e := &Egress{
 		o:      o,
 		log:    o.Logger,
+		tracer: tracing.Tracer(o.TracerProvider),
 		kafka:  o.Health.Declare(health.Condition{Code: "egress_kafka", Title: "egress reaches Kafka", Readiness: true}),
 		served: o.Health.Declare(health.Condition{Code: "egress_partitions", Title: "egress serves all its partitions"}),
 		budget: newBudget(o.OpenBytes),

@@ -28,6 +28,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, v, err)
 		return
 	}
+	v.traced(a.outcome, a.status)
 	s.accept(w, v.source, a)
 }
 
@@ -66,6 +67,7 @@ func (src *source) accepted(id string, first bool) answer {
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, v *visit, err error) {
 	refusal := refusalOf(s.refusals, err)
 	s.metrics.count(v.source, refusal.code)
+	v.traced(refusal.code, refusal.status)
 	s.logRefusal(r, v, refusal, err)
 
 	header := w.Header()

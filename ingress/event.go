@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"causeway/pkg/provider"
 	"causeway/pkg/seen"
@@ -28,8 +29,9 @@ const (
 type event struct {
 	schemas.Event
 	identity seen.Fingerprint
-	key      string // of the record, where it is not the ID
-	alone    bool   // every request is an event of its own
+	key      string     // of the record, where it is not the ID
+	alone    bool       // every request is an event of its own
+	span     trace.Span // of its produce; nil when nothing is traced
 }
 
 // newEvent says what a verified request is as an event. In inside, m has the body
@@ -49,7 +51,7 @@ func (src *source) newEvent(m, inside *signature.Message, now time.Time) *event 
 	e.Headers = src.kept(m.Header)
 	e.Body = m.Body
 	e.VerifiedBy = src.verifiedBy
-	e.Traceparent = traceparent(m.Header["Traceparent"])
+	e.Traceparent = src.traceparent(m.Header)
 	if src.Tenant != nil {
 		e.Tenant = tenant(src.Tenant(inside))
 	}
@@ -188,24 +190,4 @@ func (src *source) kept(h http.Header) []schemas.Header {
 		}
 	}
 	return kept
-}
-
-// traceparent gives the request's W3C trace context if it is well formed, version 00:
-// 00-<32 hex>-<16 hex>-<2 hex>, lower case, neither id all zeros.
-func traceparent(values []string) string {
-	const form = "00-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh"
-	if len(values) != 1 || len(values[0]) != len(form) {
-		return ""
-	}
-	text := values[0]
-	for i := range len(form) {
-		isHex := '0' <= text[i] && text[i] <= '9' || 'a' <= text[i] && text[i] <= 'f'
-		if form[i] == 'h' && !isHex || form[i] != 'h' && text[i] != form[i] {
-			return ""
-		}
-	}
-	if strings.Trim(text[3:35], "0") == "" || strings.Trim(text[36:52], "0") == "" {
-		return ""
-	}
-	return text
 }

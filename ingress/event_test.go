@@ -148,7 +148,7 @@ func TestTraceparent(t *testing.T) {
 		"empty":           {[]string{""}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := traceparent(tc.values); got != tc.want {
+			if got := traceparent(http.Header{"Traceparent": tc.values}); got != tc.want {
 				t.Errorf("traceparent(%q) = %q, want %q", tc.values, got, tc.want)
 			}
 		})

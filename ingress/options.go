@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"causeway/ingress/dedup"
@@ -55,6 +56,9 @@ type Options struct {
 	Health     *health.Set
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer // nil: metrics are not registered
+	// TracerProvider makes a span of each verified request and of each record; nil:
+	// nothing is traced, and a request's traceparent goes through as it is.
+	TracerProvider trace.TracerProvider
 }
 
 func (o Options) withDefaults() Options {

@@ -18,7 +18,7 @@ import (
 // takes all the others with it, so one client that hangs up would fail a hundred others.
 // Nor does it wait for room: a full buffer means that Kafka is behind, and then "again
 // later" is the honest answer.
-func (s *Server) produce(src *source, rec *kgo.Record, claim *dedup.Claim, started time.Time) {
+func (s *Server) produce(src *source, e *event, rec *kgo.Record, claim *dedup.Claim) {
 	if err := s.options.Writable(); err != nil {
 		claim.Settle(fmt.Errorf("%w: %w", errNotWritable, err))
 		return
@@ -32,9 +32,11 @@ func (s *Server) produce(src *source, rec *kgo.Record, claim *dedup.Claim, start
 		claim.Settle(fmt.Errorf("%w: %s", errTopicFull, rec.Topic))
 		return
 	}
-	s.options.Client.TryProduce(context.Background(), rec, func(_ *kgo.Record, err error) {
+	started, span := e.Received, e.span
+	s.options.Client.TryProduce(context.Background(), rec, func(rec *kgo.Record, err error) {
 		src.inFlight.give(size)
 		s.metrics.produce.Observe(seconds(started))
+		produced(span, rec, err)
 		s.kafka.note(err)
 		switch {
 		case missing(err):

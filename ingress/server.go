@@ -11,11 +11,13 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"causeway/ingress/dedup"
 	"causeway/pkg/health"
 	"causeway/pkg/signature"
+	"causeway/pkg/tracing"
 )
 
 // Server is the HTTP edge.
@@ -24,7 +26,8 @@ type Server struct {
 	proxies    proxies
 	log        *zap.Logger
 	metrics    *metrics
-	start      time.Time // rates count from here, by the monotonic clock
+	tracer     trace.Tracer // nil: nothing is traced
+	start      time.Time    // rates count from here, by the monotonic clock
 	refusals   []refusal
 	serving    *health.Handle
 	kafka      *kafkaHealth
@@ -45,6 +48,7 @@ func New(o Options) *Server {
 		options:    o,
 		proxies:    o.TrustedProxies,
 		log:        sampled(o.Logger),
+		tracer:     tracing.Tracer(o.TracerProvider),
 		metrics:    newMetrics(o.Registerer, o.Dedup),
 		start:      time.Now(),
 		refusals:   refusals(),
@@ -83,6 +87,7 @@ type visit struct {
 	bodyRead     bool
 	size         int
 	id           string
+	span         trace.Span    // nil: not traced
 	retryAfter   time.Duration // where the limit itself knows
 }
 
@@ -139,6 +144,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (answ
 		v.retryAfter = wait
 		return answer{}, errSourceRate
 	}
+	s.trace(r, v)
 	inside := m
 	if gzipped {
 		if inside, err = decompressed(m, src.maxBody, &v.held); err != nil {
@@ -157,13 +163,14 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (answ
 	e := src.newEvent(m, inside, now)
 	e.RemoteAddress = v.remote()
 	v.id = e.ID
+	s.traceProduce(v, e)
 	record, err := e.record(src)
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: %w", errInternal, err)
 	}
 	claim, first := s.claim(e)
 	if first {
-		s.produce(src, record, claim, now)
+		s.produce(src, e, record, claim)
 	}
 	if err := s.wait(r.Context(), claim, src.replyTimeout); err != nil {
 		return answer{}, err

@@ -21,6 +21,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
@@ -58,15 +59,17 @@ type bridge struct {
 }
 
 type delivered struct {
-	at   time.Time
-	body [sha256.Size]byte
-	err  error // of its signature
+	at          time.Time
+	body        [sha256.Size]byte
+	err         error // of its signature
+	traceparent string
 }
 
 // wire is the network that all parts but the brokers use.
 type wire struct {
 	listen func() net.Listener
 	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
+	traces trace.TracerProvider // nil: off
 }
 
 // newBridge starts both halves, with BRIDGE_SECRET set; stop them before the bubble
@@ -111,7 +114,7 @@ func newBridge(t *testing.T, o kafka.Options, w wire, schedule []catalog.Duratio
 		t.Fatal(err)
 	}
 	log := zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel))
-	edge := ingress.New(ingress.Options{Catalog: current, Client: producer, Cluster: func() string { return meta.Cluster }, DrainDelay: -1, Logger: log})
+	edge := ingress.New(ingress.Options{Catalog: current, Client: producer, Cluster: func() string { return meta.Cluster }, DrainDelay: -1, Logger: log, TracerProvider: w.traces})
 	client := outbound.New(outbound.Options{
 		AllowLoopback: true, AllowHTTP: true, Dial: w.dial,
 		// In a bubble nothing may touch the resolver: it keeps a channel, which then
@@ -120,7 +123,7 @@ func newBridge(t *testing.T, o kafka.Options, w wire, schedule []catalog.Duratio
 			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 		},
 	})
-	out := egress.New(egress.Options{Kafka: o, Catalog: current, Client: client, Logger: log})
+	out := egress.New(egress.Options{Kafka: o, Catalog: current, Client: client, Logger: log, TracerProvider: w.traces})
 	ctx, cancel := context.WithCancel(t.Context())
 	var parts sync.WaitGroup
 	for name, run := range map[string]func() error{
@@ -154,7 +157,7 @@ func (b *bridge) receive(w http.ResponseWriter, r *http.Request) {
 	}
 	id := r.Header.Get("Webhook-Id")
 	b.mu.Lock()
-	b.arrivals[id] = append(b.arrivals[id], delivered{time.Now(), sha256.Sum256(body), err})
+	b.arrivals[id] = append(b.arrivals[id], delivered{time.Now(), sha256.Sum256(body), err, r.Header.Get("Traceparent")})
 	attempt := len(b.arrivals[id])
 	b.mu.Unlock()
 	w.WriteHeader(b.answer(id, attempt))
@@ -167,8 +170,8 @@ func (b *bridge) of(id string) []delivered {
 }
 
 // post sends a signed webhook and gives the status and the code or status text of
-// the answer's body.
-func (b *bridge) post(id string, body []byte) (int, string) {
+// the answer's body. Headers are names and values in turn.
+func (b *bridge) post(id string, body []byte, headers ...string) (int, string) {
 	b.t.Helper()
 	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.url, bytes.NewReader(body))
 	if err != nil {
@@ -178,6 +181,9 @@ func (b *bridge) post(id string, body []byte) (int, string) {
 	req.Header.Set("Content-Type", "application/json")
 	if err := b.scheme.Sign(&signature.Message{Method: http.MethodPost, Header: req.Header, Body: body}, []signature.Key{b.key}, time.Now()); err != nil {
 		b.t.Fatal(err)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
 	}
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: b.wire.dial}
 	resp, err := transport.RoundTrip(req)
@@ -270,14 +276,18 @@ func TestBodiesAtTheLimit(t *testing.T) {
 
 func newBubbleBridge(t *testing.T, bubble *kafkatest.Bubble, schedule []catalog.Duration, answer func(string, int) int) *bridge {
 	t.Helper()
+	return newBridge(t, bubble.Options(), bubbleWire(t, bubble), schedule, answer)
+}
+
+func bubbleWire(t *testing.T, bubble *kafkatest.Bubble) wire {
 	port := 8080
-	return newBridge(t, bubble.Options(), wire{
+	return wire{
 		listen: func() net.Listener {
 			port++
 			return bubble.Listen(t, fmt.Sprintf("127.0.0.1:%d", port))
 		},
 		dial: bubble.Net().DialContext,
-	}, schedule, answer)
+	}
 }
 
 // noise is a body of that size that no compression makes smaller; the same for

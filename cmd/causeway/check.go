@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -32,9 +33,9 @@ func runCheck(ctx context.Context, c *common) error {
 		return err
 	}
 	p.config = p.config.withDefaults()
-	snapshot := p.build(catalog.Options{
-		Resolver: secret.NewResolver(), ResolveSources: true, ResolveSubscriptions: true,
-	})
+	resolver := secret.NewResolver()
+	snapshot := p.build(catalog.Options{Resolver: resolver, ResolveSources: true, ResolveSubscriptions: true})
+	traces := p.traces(os.Getenv, resolver)
 	for _, name := range p.unknown {
 		fmt.Fprintf(c.stdout, "warning: %s\n", unknownVariable(name))
 	}
@@ -44,6 +45,9 @@ func runCheck(ctx context.Context, c *common) error {
 		wrong += len(p.document.faults)
 	} else {
 		fmt.Fprintf(c.stdout, "configuration: %d sources, %d subscriptions, every secret resolved\n", len(snapshot.Sources), len(snapshot.Subscriptions))
+		if traces != nil {
+			fmt.Fprintf(c.stdout, "traces: to %s, which was not asked\n", traces.shown)
+		}
 	}
 	if len(p.config.Kafka.Brokers) == 0 {
 		fmt.Fprintln(c.stdout, "kafka: kafka.brokers names none, so only causeway dev can run, on its embedded broker")

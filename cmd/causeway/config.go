@@ -19,6 +19,7 @@ type config struct {
 	Ingress ingressConfig `json:"ingress,omitempty" doc:"The HTTP edge that takes webhooks in."`
 	Egress  egressConfig  `json:"egress,omitempty" doc:"The consumer group that delivers events."`
 	Ops     opsConfig     `json:"ops,omitempty" doc:"The listener for machines that watch: /metrics, /healthz, /readyz."`
+	Traces  tracesConfig  `json:"traces,omitempty" doc:"Where spans go; nowhere when left out."`
 	Log     logConfig     `json:"log,omitempty" doc:"What is logged, and how."`
 }
 
@@ -67,6 +68,18 @@ type egressConfig struct {
 type opsConfig struct {
 	Listen string `json:"listen,omitempty" doc:"Address of the listener, host:port; 127.0.0.1:8702 when left out."`
 	Pprof  bool   `json:"pprof,omitempty" doc:"Serve /debug/pprof/ too; only on a loopback address."`
+}
+
+type tracesConfig struct {
+	Endpoint    string              `json:"endpoint,omitempty" doc:"Collector that takes OTLP over HTTP, like http://127.0.0.1:4318; /v1/traces is added where it has no path. Traces are off when left out, unless OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set."`
+	Headers     []traceHeaderConfig `json:"headers,omitempty" doc:"Headers for the collector, such as the one that says who you are."`
+	Sample      *float64            `json:"sample,omitempty" minimum:"0" maximum:"1" doc:"Share of the traces that begin here; 1 when left out. One that comes with a decision, in the sampled flag of its traceparent, keeps it."`
+	ServiceName string              `json:"service_name,omitempty" doc:"The service that spans are shown under; causeway when left out."`
+}
+
+type traceHeaderConfig struct {
+	Name  string `json:"name" doc:"Name of the header, like Authorization."`
+	Value string `json:"value" doc:"Reference to its value: env:NAME or file:/path."`
 }
 
 type logConfig struct {

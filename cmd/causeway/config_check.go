@@ -68,6 +68,7 @@ func (p *processFile) check() {
 	p.checkDuration(keys{"egress", "shutdown_timeout"}, &c.Egress.ShutdownTimeout)
 	p.checkNetworks(keys{"ingress", "trusted_proxies"}, c.Ingress.TrustedProxies)
 	p.checkNetworks(keys{"egress", "allow_networks"}, c.Egress.AllowNetworks)
+	p.checkTraces()
 }
 
 func (p *processFile) checkListen(k keys, address string) {

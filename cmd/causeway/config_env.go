@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -50,6 +51,12 @@ func (v variable) value(text string) (any, error) {
 			return nil, fmt.Errorf("%q is not true or false", text)
 		}
 		return b, nil
+	case v.kind.Kind() == reflect.Float64:
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+			return nil, fmt.Errorf("%q is not a number", text)
+		}
+		return n, nil
 	default:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +57,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		Resolver: resolver, AllowHTTP: o.loopback,
 		ResolveSources: o.roles.ingress, ResolveSubscriptions: o.roles.egress,
 	})
+	tracing := o.file.traces(os.Getenv, resolver)
 	if err := o.file.err(); err != nil {
 		return err
 	}
@@ -121,6 +123,12 @@ func serve(ctx context.Context, o serveOptions) error {
 		health: conditions, log: log,
 	}
 	topics := watchTopics(admin, prepare, o.roles, reg)
+	spans, err := newTraces(ctx, tracesOptions{settings: tracing, version: version.version, health: conditions, log: log, reg: reg})
+	if err != nil {
+		return err
+	}
+	defer spans.stop(context.WithoutCancel(ctx))
+
 	var recreated []func(topic string) // clients that have to forget a topic that was made again
 	current := func() *catalog.Snapshot { return snapshot }
 	var clusterID atomic.Pointer[string] // empty until Kafka was reached
@@ -140,7 +148,7 @@ func serve(ctx context.Context, o serveOptions) error {
 			MaxConns: c.Ingress.MaxConnections, MaxConnsPerAddress: c.Ingress.MaxPerAddress,
 			MaxBodyBytes: int64(cmp.Or(c.Ingress.MaxBodyMemory, defaultBodyMemory)), AddressRate: float64(c.Ingress.AddressRate),
 			TrustedProxies: networks(c.Ingress.TrustedProxies),
-			Health:         conditions, Logger: log, Registerer: reg,
+			Health:         conditions, Logger: log, Registerer: reg, TracerProvider: spans.provider(),
 		})
 		recreated = append(recreated, func(topic string) { producer.PurgeTopicsFromProducing(topic) })
 		parts.run(ctx, "ingress", func(ctx context.Context) error { return edge.Run(ctx, doors.ingress) })
@@ -166,7 +174,7 @@ func serve(ctx context.Context, o serveOptions) error {
 			}),
 			InFlight: c.Egress.InFlight, QueueTasks: c.Egress.QueueTasks, QueueBytes: int64(c.Egress.QueueBytes), OpenBytes: int64(c.Egress.OpenBytes),
 			ShutdownTimeout: time.Duration(c.Egress.ShutdownTimeout),
-			Version:         version.version, Health: conditions, Logger: log, Registerer: reg,
+			Version:         version.version, Health: conditions, Logger: log, Registerer: reg, TracerProvider: spans.provider(),
 		})
 		recreated = append(recreated, out.Recreated)
 		parts.run(ctx, "egress", out.Run)

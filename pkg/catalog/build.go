@@ -103,6 +103,8 @@ func (p place) source(spec SourceSpec) *Source {
 		MaxBody: int64(spec.MaxBody),
 		Rate:    float64(spec.Rate),
 		Gzip:    slices.Contains(spec.ContentEncoding, "gzip"),
+
+		LinkTraces: spec.Trace == "link",
 	}
 	if src.Topic == "" {
 		src.Topic = "webhooks." + spec.Name

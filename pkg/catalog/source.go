@@ -28,6 +28,7 @@ type SourceSpec struct {
 	MaxBody         Size     `json:"max_body,omitempty" doc:"Largest body; 1MiB when left out."`
 	Rate            Rate     `json:"rate,omitempty" doc:"Accepted webhooks, like 500/s; no limit when left out."`
 	ContentEncoding []string `json:"content_encoding,omitempty" enum:"gzip" doc:"Content encodings that are accepted; none when left out."`
+	Trace           string   `json:"trace,omitempty" enum:"continue,link" doc:"What becomes of a verified request's traceparent: continue (default) goes on with its trace and its sampling, link begins a trace of its own that links to it."`
 }
 
 // Source is a source ready for use. It is immutable and safe for concurrent use.
@@ -45,6 +46,7 @@ type Source struct {
 	Rate       float64        // accepted webhooks per second; 0: no limit
 	Gzip       bool           // Content-Encoding: gzip is accepted
 	Headers    []string       // original headers to keep, lower case, none that authenticates
+	LinkTraces bool           // a request's traceparent is linked to, and goes no further
 	// Key and Tenant pick a value out of a verified request; nil: the event ID is
 	// the key, and the event has no tenant.
 	Key, Tenant func(*signature.Message) string
