@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"reflect"
 	"slices"
 	"strconv"
@@ -104,12 +105,18 @@ func (d *document) leaves(e *jsonschema.ValidationError) {
 		}
 		d.fault(at, d.place(at), "%q is not one of %s%s", k.Got, strings.Join(allowed, ", "), didYouMean(fmt.Sprint(k.Got), allowed))
 	case *kind.Minimum:
-		d.fault(at, d.place(at), "%s is below %s", k.Got.RatString(), k.Want.RatString())
+		d.fault(at, d.place(at), "%s is below %s", decimal(k.Got), decimal(k.Want))
 	case *kind.Maximum:
-		d.fault(at, d.place(at), "%s is above %s", k.Got.RatString(), k.Want.RatString())
+		d.fault(at, d.place(at), "%s is above %s", decimal(k.Got), decimal(k.Want))
 	default:
 		d.fault(at, d.place(at), "is not as the schema says (%s): see causeway config schema", strings.Join(k.KeywordPath(), "/"))
 	}
+}
+
+// decimal writes a number as people do: 1.5, not 3/2.
+func decimal(n *big.Rat) string {
+	f, _ := n.Float64()
+	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
 // typeName says a JSON type in the words of somebody who writes YAML.

@@ -122,8 +122,9 @@ func (t *traces) stop(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, tracesFlush)
 	defer cancel()
+	defer t.exporter.cut()
 	late := context.AfterFunc(ctx, t.exporter.cut)
-	_ = t.made.Shutdown(ctx) // what the collector did not take is counted and said by then
-	late()
+	defer late()
+	_ = t.made.Shutdown(ctx) // what the collector does not take is counted and said
 	<-t.exporter.gone
 }
