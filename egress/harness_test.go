@@ -221,7 +221,10 @@ type sink struct {
 
 func newSink(t *testing.T, ln net.Listener, answer func(arrival) int) *sink {
 	s := &sink{counts: map[string]int{}, header: http.Header{}}
+	var answering sync.WaitGroup
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answering.Add(1)
+		defer answering.Done()
 		body, _ := io.ReadAll(r.Body)
 		a := s.note(arrival{path: r.URL.Path[1:], id: r.Header.Get("Webhook-Id"), at: time.Now(), header: r.Header.Clone(), body: string(body)})
 		status := answer(a)
@@ -231,7 +234,10 @@ func newSink(t *testing.T, ln net.Listener, answer func(arrival) int) *sink {
 		w.WriteHeader(status)
 	})}
 	go func() { _ = srv.Serve(ln) }()
-	t.Cleanup(func() { _ = srv.Close() })
+	t.Cleanup(func() {
+		_ = srv.Close()
+		answering.Wait() // one that hangs must not be left behind in the bubble
+	})
 	return s
 }
 
