@@ -68,6 +68,7 @@ func (m *member) keep(topic string, id int32, offset int64, metadata *string) {
 func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	commits := map[topicPartition]int64{}
 	windows := map[topicPartition]int64{} // since when, in Unix milliseconds
+	unknown := map[topicPartition]int64{} // partitions without a commit that counts
 	var started []*partition
 	m.mu.Lock()
 	for topic, ids := range offsets {
@@ -78,12 +79,15 @@ func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]k
 			if p == nil {
 				continue
 			}
-			since, err := m.restore(p, c)
+			since, err := m.restore(p, &c)
 			if p.refused = err; err != nil {
 				continue
 			}
 			if c.offset >= 0 {
 				commits[key] = c.offset
+			} else {
+				unknown[key] = logStart
+				offsets[topic][id] = kgo.NewOffset().AtStart()
 			}
 			if !since.IsZero() {
 				windows[key] = since.UnixMilli()
@@ -92,6 +96,9 @@ func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]k
 		}
 	}
 	m.mu.Unlock()
+	for key, start := range m.listOffsets(ctx, unknown) {
+		m.found(key, start)
+	}
 	for key := range m.checkBounds(ctx, commits) {
 		offsets[key.topic][key.id] = kgo.NewOffset().AtStart()
 		delete(windows, key)
@@ -108,12 +115,13 @@ func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]k
 	for _, p := range started {
 		m.begin(run, p)
 	}
+	m.touch() // for those that have to be committed although nothing came yet
 	return offsets, nil
 }
 
 // restore sets the start of a partition from its commit, and says since when its
-// records have to be read again.
-func (m *member) restore(p *partition, c fetchedCommit) (since time.Time, err error) {
+// records have to be read again. A commit of another topic of this name is none.
+func (m *member) restore(p *partition, c *fetchedCommit) (since time.Time, err error) {
 	if c.offset < 0 {
 		return time.Time{}, nil
 	}
@@ -123,6 +131,13 @@ func (m *member) restore(p *partition, c fetchedCommit) (since time.Time, err er
 	}
 	if meta.Cluster != m.cluster {
 		return time.Time{}, fmt.Errorf("%w: it names cluster %q and this is %q", cursor.ErrForeign, meta.Cluster, m.cluster)
+	}
+	if m.another(p.topic, meta) {
+		m.log.Error("the commit is of a topic of this name that was deleted: reading the one that is there from its beginning",
+			zap.String("group", m.group), zap.String("topic", p.topic), zap.Int32("partition", p.id), zap.Int64("commit", c.offset))
+		m.met.rewinds.Inc()
+		c.offset = -1
+		return time.Time{}, nil
 	}
 	p.adopt(c.offset)
 	if p.tier.Wait > 0 && !meta.Record.IsZero() {

@@ -139,7 +139,9 @@ func (m *member) adopt(ctx context.Context) error {
 			continue // asked again with the next commit
 		}
 		if committed {
-			p.adopt(o.At)
+			if meta, err := cursor.Parse(o.Metadata); err == nil && !m.another(p.topic, meta) {
+				p.adopt(o.At)
+			}
 		}
 		p.as = id
 	}
@@ -176,7 +178,7 @@ func (m *member) commitRequest(partitions []*partition) (*kmsg.OffsetCommitReque
 		}
 		rp := kmsg.NewOffsetCommitRequestTopicPartition()
 		rp.Partition, rp.Offset, rp.LeaderEpoch = p.id, mark.Offset, mark.Epoch
-		meta := cursor.Metadata{Cluster: m.cluster, Record: mark.Record}.String()
+		meta := cursor.Metadata{Cluster: m.cluster, Record: mark.Record, Topic: m.topicIDs[p.topic]}.String()
 		rp.Metadata = &meta
 		t.Partitions = append(t.Partitions, rp)
 	}

@@ -105,9 +105,10 @@ func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 }
 
 // twin is what two delay records have in common when one of them is the trace of
-// a crash: origin, subscription, run, hop.
+// a crash: origin, subscription, run, hop. The key is among it because a topic that
+// is made again gives the same origins to other events.
 func twin(d *schemas.Delivery) seen.Fingerprint {
-	return seen.Of([]byte(d.Cluster), []byte(d.Origin.String()), d.Subscription[:], []byte(d.Run), strconv.AppendInt(nil, int64(d.Hop), 10))
+	return seen.Of([]byte(d.Cluster), []byte(d.Origin.String()), d.Key, d.Subscription[:], []byte(d.Run), strconv.AppendInt(nil, int64(d.Hop), 10))
 }
 
 // tiersOf looks planned tiers up. One that this release does not have was planned

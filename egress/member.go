@@ -48,11 +48,13 @@ type member struct {
 	met    *metrics
 	joined *health.Handle
 	served *health.Handle
+	losses *losses
 
 	mu         sync.Mutex
 	partitions map[topicPartition]*partition
 	topicIDs   map[string]kadm.TopicID
 	fetched    map[topicPartition]fetchedCommit
+	known      known  // what the groups had committed before this process joined
 	halted     bool   // no partition starts any more
 	as         string // the member that owns what was assigned, by its id
 
@@ -122,7 +124,10 @@ func (m *member) poll(ctx context.Context) {
 			m.log.Error("fetch", zap.String("topic", topic), zap.Int32("partition", id), zap.Error(err))
 		})
 		now := time.Now()
-		fetches.EachPartition(func(f kgo.FetchTopicPartition) { m.deliver(f.Records, now) })
+		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+			m.countMissed(f)
+			m.deliver(f.Records, now)
+		})
 	}
 }
 

@@ -46,6 +46,7 @@ type metrics struct {
 	settleErrors          prometheus.Counter
 	rewinds               prometheus.Counter
 	lostRecords           prometheus.Counter
+	commitsLost           prometheus.Counter
 	subscriptions         *prometheus.GaugeVec // by state
 	backlog               *prometheus.GaugeVec // by tier
 	lag                   *prometheus.GaugeVec // by topic
@@ -92,6 +93,7 @@ func newMetrics(reg prometheus.Registerer, depth func() (queued, running int)) *
 		settleErrors:          counter("egress_settle_errors_total", "Writes to delay and DLQ topics that failed and were made again."),
 		rewinds:               counter("egress_rewinds_total", "Times that a partition was read again because its broker had lost the end of the log."),
 		lostRecords:           counter("egress_lost_records_total", "Records that were deleted from their topic before they were delivered."),
+		commitsLost:           counter("egress_commits_lost_total", "Partitions that were read again from their oldest record because their commit was gone."),
 		backlog:               gauges("delay_backlog", "Deliveries waiting in a delay tier.", "tier"),
 		lag:                   gauges("consumer_lag", "Records of a topic that are not settled.", "topic"),
 		lagSeconds:            gauges("consumer_lag_seconds", "Age of the last settled record of a topic that has unsettled ones.", "topic"),

@@ -49,7 +49,7 @@ func TestMetricsAreThoseOfTheDesign(t *testing.T) {
 	beside := []string{
 		"egress_tombstones_total", "egress_twins_forgotten_total", "delay_skewed_total", "egress_fetch_errors_total",
 		"egress_commit_errors_total", "egress_commit_duration_seconds", "egress_settle_errors_total",
-		"egress_rewinds_total", "egress_lost_records_total",
+		"egress_rewinds_total", "egress_lost_records_total", "egress_commits_lost_total",
 	}
 	got := recorder{}
 	newMetrics(got, func() (int, int) { return 0, 0 })

@@ -48,13 +48,16 @@ func (m *member) checkBounds(ctx context.Context, commits map[topicPartition]int
 		if end, ok := ends[key]; ok && commit > end {
 			log.Error("commit beyond the end of the log: the broker lost records; going on at the oldest one, so what is left is delivered again", zap.Int64("end", end))
 			m.met.rewinds.Inc()
+			m.losses.add("%s/%d was committed up to %d and ends at %d: read again from its oldest record", key.topic, key.id, commit, end)
 			p.rewind(0)
+			p.found(starts[key])
 			again[key] = true
 			continue
 		}
 		if start, ok := starts[key]; ok && commit < start {
-			log.Error("commit below the start of the log: records were deleted before they were delivered", zap.Int64("start", start), zap.Int64("lost", start-commit))
-			m.met.lostRecords.Add(float64(start - commit))
+			m.missed(p, commit, start)
+			p.adopt(start)
+			p.found(start)
 		}
 	}
 	return again

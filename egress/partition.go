@@ -38,6 +38,9 @@ type partition struct {
 	quiet    chan struct{}  // closed when draining, not busy, and closed up to reached
 	backlog  backlog
 	refused  error // why this partition is not served; nil when it is
+	founding int64 // where it begins and the group has no commit that says so; -1: it has
+	expected int64 // the next offset to be fetched; -1: not known
+	gone     bool  // the topic was deleted: its offsets say nothing about the next one
 
 	seen    *seen.Window // delay topics: what was already carried on; used by run alone
 	evicted int64        // how much of that was counted as forgotten
@@ -46,7 +49,7 @@ type partition struct {
 func newPartition(m *member, topic string, id int32) *partition {
 	p := &partition{
 		member: m, topic: topic, id: id, tier: m.tiers[topic], as: m.as,
-		alive: true, stop: func() {}, wake: make(chan struct{}, 1), reached: -1, quiet: make(chan struct{}),
+		alive: true, stop: func() {}, wake: make(chan struct{}, 1), reached: -1, founding: -1, expected: -1, quiet: make(chan struct{}),
 	}
 	if p.tier.Wait > 0 {
 		p.seen = seen.NewWindow(twinAge, twinMax)
@@ -139,7 +142,7 @@ func (p *partition) rewind(to int64) bool {
 	if last, ok := p.marks.Last(); to >= p.start && (!ok || to > last) {
 		return false
 	}
-	p.start, p.rewound, p.reached = min(p.start, to), true, -1
+	p.start, p.rewound, p.reached, p.expected = min(p.start, to), true, -1, -1
 	p.saved = watermark.Mark{}
 	return true
 }
@@ -218,6 +221,8 @@ func (p *partition) adopt(offset int64) {
 	defer p.mu.Unlock()
 	p.start = max(p.start, offset)
 	p.saved.Offset = max(p.saved.Offset, offset)
+	p.expected = max(p.expected, p.start)
+	p.founding = -1
 }
 
 // complete counts one settlement of the entry and gives back the bytes that it
@@ -278,7 +283,44 @@ func (p *partition) mark() (watermark.Mark, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	mark, ok := p.marks.Mark()
-	return mark, ok && p.alive && p.refused == nil && mark.Offset > p.saved.Offset
+	if p.founding >= 0 && (!ok || mark.Offset <= p.saved.Offset) {
+		return watermark.Mark{Offset: p.founding, Epoch: -1}, p.committable()
+	}
+	return mark, ok && p.committable() && mark.Offset > p.saved.Offset
+}
+
+// committable says whether offsets of this partition may be committed; mu is held.
+func (p *partition) committable() bool { return p.alive && p.refused == nil && !p.gone }
+
+// found begins a partition that the group has no commit of. Its start is committed
+// like a mark, even if nothing ever comes: a partition without a commit is then a
+// new one, or one whose commit was lost.
+func (p *partition) found(at int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.founding = max(at, 0)
+}
+
+// forsake keeps offsets of a topic that was deleted from being committed.
+func (p *partition) forsake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone = true
+}
+
+// missed is how many records were deleted before they could be fetched, where the
+// log is known to begin now.
+func (p *partition) missed(logStart int64, records []*kgo.Record) (n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.expected >= 0 && logStart > p.expected {
+		n = logStart - p.expected
+		p.expected = logStart
+	}
+	if len(records) > 0 {
+		p.expected = max(p.expected, records[len(records)-1].Offset+1)
+	}
+	return n
 }
 
 // oldest is when the record that holds the mark was received; false when none does.
@@ -292,6 +334,7 @@ func (p *partition) oldest() (time.Time, bool) {
 func (p *partition) committed(mark watermark.Mark) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.founding = -1
 	if now, ok := p.marks.Mark(); ok && mark.Offset <= now.Offset { // else the log went back meanwhile
 		p.saved = mark
 	}

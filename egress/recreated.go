@@ -36,8 +36,13 @@ func (m *member) recreated(topic string) {
 		return
 	}
 	m.mu.Lock()
+	for key, p := range m.partitions {
+		if key.topic == topic {
+			p.forsake()
+		}
+	}
 	delete(m.topicIDs, topic)
 	m.mu.Unlock()
-	m.client.PurgeTopicsFromConsuming(topic)
+	m.client.PurgeTopicsFromClient(topic) // also what it remembers of the topic's id
 	m.client.AddConsumeTopics(topic)
 }

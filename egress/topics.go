@@ -9,6 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"causeway/pkg/cursor"
 )
 
 // describe fills in the ids of topics that are not known yet: offset commits name
@@ -59,6 +61,13 @@ func (m *member) nameTopics(req *kmsg.OffsetCommitRequest) {
 	for i := range req.Topics {
 		req.Topics[i].TopicID = m.topicIDs[req.Topics[i].Topic]
 	}
+}
+
+// another says whether a commit's offsets are those of another topic than the one
+// that has this name now; mu is held.
+func (m *member) another(topic string, meta cursor.Metadata) bool {
+	now := m.topicIDs[topic]
+	return meta.Topic != [16]byte{} && now != kadm.TopicID{} && meta.Topic != now
 }
 
 // topicOf is the name of the topic with that id, empty when it is not known.

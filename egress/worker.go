@@ -32,6 +32,7 @@ type Egress struct {
 	tracer  trace.Tracer   // nil: nothing is traced
 	kafka   *health.Handle // Kafka answered and the cluster is known
 	served  *health.Handle // every partition is served
+	losses  *losses
 	indexed atomic.Pointer[indexed]
 	// disabled holds the uids of subscriptions that answered 410. It is this
 	// process's knowledge until the catalog keeps it.
@@ -64,6 +65,7 @@ func New(o Options) *Egress {
 		budget: newBudget(o.OpenBytes),
 		send:   target.NewHTTP(o.Client),
 	}
+	e.losses = &losses{handle: o.Health.Declare(health.Condition{Code: "egress_offsets", Title: "egress went on where it had stopped"})}
 	e.served.OK()
 	e.dispatch = &dispatcher{
 		tasks: o.QueueTasks, bytes: o.QueueBytes, inFlight: o.InFlight, wait: o.QueueWait,
@@ -106,7 +108,8 @@ func (e *Egress) Run(ctx context.Context) error {
 	}
 	e.kafka.OK()
 
-	events, err := e.join("egress", nil, e.fanOut, e.snapshot().Topics())
+	committed := e.known(ctx)
+	events, err := e.join("egress", committed[0], nil, e.fanOut, e.snapshot().Topics())
 	if err != nil {
 		closeProducers()
 		return err
@@ -117,7 +120,7 @@ func (e *Egress) Run(ctx context.Context) error {
 		tiers[t.Topic(e.o.Kafka.Prefix)] = t
 		delays = append(delays, t.Topic(e.o.Kafka.Prefix))
 	}
-	delayed, err := e.join("delay", tiers, e.comeBack, delays)
+	delayed, err := e.join("delay", committed[1], tiers, e.comeBack, delays)
 	if err != nil {
 		events.client.Close()
 		closeProducers()
@@ -221,12 +224,12 @@ func (e *Egress) findCluster(ctx context.Context, client *kgo.Client) (string, e
 const fetchWait = 50 * time.Millisecond
 
 // join makes a member of one of the two groups.
-func (e *Egress) join(name string, tiers map[string]delay.Tier, handle func(context.Context, *partition, held), topics []string) (*member, error) {
+func (e *Egress) join(name string, committed known, tiers map[string]delay.Tier, handle func(context.Context, *partition, held), topics []string) (*member, error) {
 	group := e.o.Kafka.Prefix + name
 	m := &member{
 		group: group, instance: e.o.Kafka.InstanceID, cluster: e.cluster, topics: topics, tiers: tiers, handle: handle, budget: e.budget, forget: e.dispatch.forget,
 		revoke: e.o.RevokeWait, pace: e.o.CommitEvery,
-		log: e.log, met: e.met, served: e.served,
+		log: e.log, met: e.met, served: e.served, losses: e.losses, known: committed,
 		joined:     e.o.Health.Declare(health.Condition{Code: "egress_group_" + name, Title: "egress is in the group " + group, Readiness: true}),
 		partitions: map[topicPartition]*partition{},
 		topicIDs:   map[string]kadm.TopicID{},

@@ -2,10 +2,11 @@
 // the offset itself and bound to it: whatever has to agree with the offset is
 // written with it, in one request that the group's generation fences.
 //
-// The bytes are: magic "cwy", version 1, catalog version (uvarint), time of the
-// last settled record (varint, Unix milliseconds, 0 unknown), cluster id (uvarint
-// length, bytes), CRC-32C of all before (big endian). They travel as base64,
-// because Kafka passes metadata through UTF-8 and destroys other bytes silently.
+// The bytes are: magic "cwy", version 2, catalog version (uvarint), time of the
+// last settled record (varint, Unix milliseconds, 0 unknown), topic id (16 bytes,
+// all zero unknown), cluster id (uvarint length, bytes), CRC-32C of all before (big
+// endian). Version 1 had no topic id. They travel as base64, because Kafka passes
+// metadata through UTF-8 and destroys other bytes silently.
 package cursor
 
 import (
@@ -19,7 +20,7 @@ import (
 
 const (
 	magic   = "cwy"
-	version = 1
+	version = 2
 )
 
 var (
@@ -37,6 +38,9 @@ type Metadata struct {
 	Cluster string    // id of the Kafka cluster whose offsets these are
 	Catalog int64     // catalog version up to which new entries were taken up
 	Record  time.Time // timestamp of the last settled record; zero when unknown
+	// Topic is the id of the topic whose offsets these are. One that is deleted and
+	// made again under the same name has another: nothing of it was read yet.
+	Topic [16]byte
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -50,6 +54,7 @@ func (m Metadata) String() string {
 		ms = m.Record.UnixMilli()
 	}
 	b = binary.AppendVarint(b, ms)
+	b = append(b, m.Topic[:]...)
 	b = binary.AppendUvarint(b, uint64(len(m.Cluster)))
 	b = append(b, m.Cluster...)
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
@@ -63,7 +68,8 @@ func Parse(text string) (Metadata, error) {
 	if err != nil || len(b) < len(magic)+1 || string(b[:len(magic)]) != magic {
 		return Metadata{}, fmt.Errorf("%w: metadata %.40q has no magic", ErrForeign, text)
 	}
-	if v := b[len(magic)]; v != version {
+	v := b[len(magic)]
+	if v == 0 || v > version {
 		return Metadata{}, fmt.Errorf("%w: version %d, this one reads %d", ErrNewer, v, version)
 	}
 	body, check, ok := split(b, 4)
@@ -81,11 +87,19 @@ func Parse(text string) (Metadata, error) {
 		return Metadata{}, fmt.Errorf("%w: record time", ErrDamaged)
 	}
 	rest = rest[n:]
+	var topic [16]byte
+	if v >= 2 {
+		if len(rest) < len(topic) {
+			return Metadata{}, fmt.Errorf("%w: topic id", ErrDamaged)
+		}
+		copy(topic[:], rest)
+		rest = rest[len(topic):]
+	}
 	size, n := binary.Uvarint(rest)
 	if n <= 0 || size != uint64(len(rest)-n) {
 		return Metadata{}, fmt.Errorf("%w: cluster id", ErrDamaged)
 	}
-	m := Metadata{Catalog: int64(catalog), Cluster: string(rest[n:])}
+	m := Metadata{Catalog: int64(catalog), Cluster: string(rest[n:]), Topic: topic}
 	if ms != 0 {
 		m.Record = time.UnixMilli(ms)
 	}

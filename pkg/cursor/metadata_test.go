@@ -9,32 +9,41 @@ import (
 
 func TestMetadataRoundTrip(t *testing.T) {
 	for name, m := range map[string]Metadata{
-		"everything":         {Cluster: "MkU3OEVBNTcwNTJENDM2Qg", Catalog: 1 << 40, Record: time.UnixMilli(1_790_000_000_123)},
+		"everything":         {Cluster: "MkU3OEVBNTcwNTJENDM2Qg", Catalog: 1 << 40, Record: time.UnixMilli(1_790_000_000_123), Topic: [16]byte{1, 15: 255}},
 		"nothing":            {},
 		"a time before 1970": {Record: time.UnixMilli(-5)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Parse(m.String())
-			if err != nil || got.Cluster != m.Cluster || got.Catalog != m.Catalog || !got.Record.Equal(m.Record) {
+			if err != nil || got.Cluster != m.Cluster || got.Catalog != m.Catalog || got.Topic != m.Topic || !got.Record.Equal(m.Record) {
 				t.Errorf("Parse(%q) = %+v, %v; want %+v", m.String(), got, err, m)
 			}
 		})
 	}
 }
 
-// The bytes of version 1 stand in groups of running clusters: they must be read for
-// two releases after the next version comes.
-func TestVersionOneStaysReadable(t *testing.T) {
-	m := Metadata{Cluster: "c1", Catalog: 7, Record: time.UnixMilli(1_790_000_000_123)}
-	if got := m.String(); got != "Y3d5AQf2sYPFmGgCYzFeXn/W" {
-		t.Errorf("String() = %q, want %q", got, "Y3d5AQf2sYPFmGgCYzFeXn/W")
+// The bytes of both versions stand in groups of running clusters: each must be read
+// for two releases after the next one comes.
+func TestEveryVersionStaysReadable(t *testing.T) {
+	m := Metadata{Cluster: "c1", Catalog: 7, Record: time.UnixMilli(1_790_000_000_123), Topic: [16]byte{1, 2, 3, 15: 16}}
+	const two = "Y3d5Agf2sYPFmGgBAgMAAAAAAAAAAAAAAAAQAmMxhwqp6g=="
+	if got := m.String(); got != two {
+		t.Errorf("String() = %q, want %q", got, two)
+	}
+	old := m
+	old.Topic = [16]byte{}
+	for text, want := range map[string]Metadata{"Y3d5AQf2sYPFmGgCYzFeXn/W": old, two: m} {
+		got, err := Parse(text)
+		if err != nil || got.Cluster != want.Cluster || got.Catalog != want.Catalog || !got.Record.Equal(want.Record) || got.Topic != want.Topic {
+			t.Errorf("Parse(%q) = %+v, %v; want %+v", text, got, err, want)
+		}
 	}
 }
 
 func TestWhatIsNotOursIsToldApart(t *testing.T) {
 	good, _ := base64.StdEncoding.DecodeString(Metadata{Cluster: "c1"}.String())
 	newer := append([]byte(nil), good...)
-	newer[3] = 2
+	newer[3] = 3
 	damaged := append([]byte(nil), good...)
 	damaged[len(damaged)-5] ^= 1
 	for name, tc := range map[string]struct {

@@ -1,0 +1,114 @@
+package egress
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"causeway/pkg/health"
+)
+
+// losses shows that offsets were not where they had to be. What happened stays
+// shown for as long as the process lives: nothing that it could see would mend it.
+type losses struct {
+	handle *health.Handle
+
+	mu    sync.Mutex
+	count int
+}
+
+func (l *losses) add(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := fmt.Sprintf(format, args...)
+	if l.count++; l.count > 1 {
+		text = fmt.Sprintf("%s (and %d more since this process started: see its log)", text, l.count-1)
+	}
+	l.handle.Fail(text)
+}
+
+// missed says that the records from one offset to another were deleted before they
+// were delivered.
+func (m *member) missed(p *partition, from, to int64) {
+	m.met.lostRecords.Add(float64(to - from))
+	m.losses.add("%s/%d: %d records were deleted before they were delivered", p.topic, p.id, to-from)
+	m.log.Error("records were deleted before they were delivered: look at the topic's retention and at who deletes records; going on behind them",
+		zap.String("group", m.group), zap.String("topic", p.topic), zap.Int32("partition", p.id), zap.Int64("from", from), zap.Int64("to", to), zap.Int64("lost", to-from))
+}
+
+// countMissed finds a log that begins behind what was to be fetched next: its
+// retention was faster than we.
+func (m *member) countMissed(f kgo.FetchTopicPartition) {
+	var p *partition
+	if len(f.Records) > 0 {
+		p, _ = ownerOf(f.Records[0])
+	}
+	if p == nil {
+		return
+	}
+	if n := p.missed(f.LogStartOffset, f.Records); n > 0 {
+		m.missed(p, f.LogStartOffset-n, f.LogStartOffset)
+	}
+}
+
+// known is what both groups had committed before this process joined either of
+// them. A partition that has no commit although it must have had one is told by it.
+type known struct {
+	highest map[string]int32 // of the partitions of a topic with a commit, in this group
+	other   bool             // the other group has commits
+}
+
+// known asks what the group of events and that of delay topics had committed. Without
+// an answer nothing but the alarm about a lost commit is missing.
+func (e *Egress) known(ctx context.Context) [2]known {
+	ctx, cancel := context.WithTimeout(ctx, listWait)
+	defer cancel()
+	admin := kadm.NewClient(e.settle.client)
+	var both [2]known
+	for i, name := range []string{"egress", "delay"} {
+		both[i].highest = map[string]int32{}
+		commits, err := admin.FetchOffsets(ctx, e.o.Kafka.Prefix+name)
+		if err != nil {
+			e.log.Warn("look up what a group has committed, going on without", zap.String("group", e.o.Kafka.Prefix+name), zap.Error(err))
+			return [2]known{}
+		}
+		commits.Each(func(o kadm.OffsetResponse) {
+			if o.Err == nil {
+				both[i].highest[o.Topic] = max(both[i].highest[o.Topic], o.Partition)
+			}
+		})
+	}
+	both[0].other, both[1].other = len(both[1].highest) > 0, len(both[0].highest) > 0
+	return both
+}
+
+// had says whether a partition without a commit had one. Each partition gets a commit
+// when it is read for the first time, and partitions are added at the end: so
+// one below another that has a commit had one too. A group without any had some if
+// the other has: a process is in both.
+func (k known) had(key topicPartition) bool {
+	if highest, ok := k.highest[key.topic]; ok {
+		return key.id < highest
+	}
+	return len(k.highest) == 0 && k.other
+}
+
+// found begins a partition that has no commit at its oldest record.
+func (m *member) found(key topicPartition, start int64) {
+	p := m.partition(key)
+	if p == nil {
+		return
+	}
+	p.found(start)
+	if !m.known.had(key) {
+		return
+	}
+	m.met.commitsLost.Inc()
+	m.losses.add("the commit of %s/%d was lost: read again from its oldest record", key.topic, key.id)
+	m.log.Error("the commit of a partition was lost, by hand or because it expired: reading from the oldest record, so what is there is delivered again",
+		zap.String("group", m.group), zap.String("topic", key.topic), zap.Int32("partition", key.id), zap.Int64("start", start))
+}
