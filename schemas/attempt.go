@@ -3,6 +3,7 @@ package schemas
 import (
 	_ "embed"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -44,31 +45,36 @@ var attemptAvsc string
 // attemptSchema is compiled at first use.
 var attemptSchema = pinned(&attemptAvsc)
 
+// attemptDatums keeps the maps that goavro encodes from: making one for each attempt
+// cost more than encoding it.
+var attemptDatums = sync.Pool{New: func() any { return make(map[string]any, 20) }}
+
 // Record gives the record to produce for a; its key is the event's ID.
 func (a *Attempt) Record(topic string) (*kgo.Record, error) {
 	response := a.Response[:min(len(a.Response), maxResponse)]
-	value, err := attemptSchema().encode(map[string]any{
-		"event_id":              avroText(a.EventID),
-		"source":                avroText(a.Source),
-		"type":                  avroText(a.Type),
-		"tenant":                avroText(a.Tenant),
-		"subscription":          a.Subscription.String(),
-		"subscription_name":     avroText(a.SubscriptionName),
-		"origin":                avroText(formatOrigin(a.Cluster, a.Origin)),
-		"run":                   orLive(a.Run),
-		"attempt":               a.Attempt,
-		"hop":                   a.Hop,
-		"started_at":            a.Started.UnixMicro(),
-		"took_micros":           a.Took.Microseconds(),
-		"class":                 a.Class,
-		"status":                a.Status,
-		"error":                 clip(a.Error, maxError),
-		"verdict":               a.Verdict,
-		"reason":                string(a.Reason),
-		"next_due":              avroTime(a.NextDue),
-		"response":              response,
-		"response_content_type": clip(a.ResponseContentType, maxError),
-	}, 512+len(response))
+	datum := attemptDatums.Get().(map[string]any)
+	defer attemptDatums.Put(datum)
+	datum["event_id"] = avroText(a.EventID)
+	datum["source"] = avroText(a.Source)
+	datum["type"] = avroText(a.Type)
+	datum["tenant"] = avroText(a.Tenant)
+	datum["subscription"] = a.Subscription.String()
+	datum["subscription_name"] = avroText(a.SubscriptionName)
+	datum["origin"] = avroText(formatOrigin(a.Cluster, a.Origin))
+	datum["run"] = orLive(a.Run)
+	datum["attempt"] = a.Attempt
+	datum["hop"] = a.Hop
+	datum["started_at"] = a.Started.UnixMicro()
+	datum["took_micros"] = a.Took.Microseconds()
+	datum["class"] = a.Class
+	datum["status"] = a.Status
+	datum["error"] = clip(a.Error, maxError)
+	datum["verdict"] = a.Verdict
+	datum["reason"] = string(a.Reason)
+	datum["next_due"] = avroTime(a.NextDue)
+	datum["response"] = response
+	datum["response_content_type"] = clip(a.ResponseContentType, maxError)
+	value, err := attemptSchema().encode(datum, 512+len(response))
 	if err != nil {
 		return nil, fmt.Errorf("write attempt of event %.64q to %s: %w", a.EventID, topic, err)
 	}

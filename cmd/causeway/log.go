@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -11,11 +13,11 @@ import (
 )
 
 // newLogger writes the log to w. Without a format it is for eyes on a terminal,
-// and for machines elsewhere.
-func newLogger(c logConfig, w io.Writer) (*zap.Logger, error) {
+// and for machines elsewhere. Flush writes what is still buffered, at the end.
+func newLogger(c logConfig, w io.Writer) (log *zap.Logger, flush func(), err error) {
 	level, err := zapcore.ParseLevel(c.Level)
 	if err != nil {
-		return nil, fmt.Errorf("log.level: %w", err)
+		return nil, nil, fmt.Errorf("log.level: %w", err)
 	}
 	format := c.Format
 	if format == "" {
@@ -36,9 +38,23 @@ func newLogger(c logConfig, w io.Writer) (*zap.Logger, error) {
 	case "json":
 		encoder = zapcore.NewJSONEncoder(ec)
 	default:
-		return nil, fmt.Errorf("--log-format %q: use console or json", format)
+		return nil, nil, fmt.Errorf("--log-format %q: use console or json", format)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)), nil
+	// A line for each attempt is a system call for each attempt: lines that only
+	// inform are written together, a moment later. From a warning on, at once.
+	buffer := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(w), FlushInterval: 100 * time.Millisecond}
+	inform := zap.LevelEnablerFunc(func(l zapcore.Level) bool { return l >= level && l < zap.WarnLevel })
+	warn := zap.LevelEnablerFunc(func(l zapcore.Level) bool { return l >= level && l >= zap.WarnLevel })
+	core := zapcore.NewTee(zapcore.NewCore(encoder, buffer, inform), zapcore.NewCore(encoder.Clone(), flushing{buffer}, warn))
+	return zap.New(core), func() { _ = buffer.Stop() }, nil
+}
+
+// flushing writes to the buffer and empties it.
+type flushing struct{ *zapcore.BufferedWriteSyncer }
+
+func (f flushing) Write(line []byte) (int, error) {
+	n, err := f.BufferedWriteSyncer.Write(line)
+	return n, errors.Join(err, f.Sync())
 }
 
 func isTerminal(w io.Writer) bool {

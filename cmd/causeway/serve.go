@@ -44,10 +44,11 @@ type serving struct{ ingress, ops, kafka string }
 // it down again in the opposite order: what rests on something stops before it.
 func serve(ctx context.Context, o serveOptions) error {
 	c := o.file.config
-	log, err := newLogger(c.Log, o.stderr)
+	log, flush, err := newLogger(c.Log, o.stderr)
 	if err != nil {
 		return err
 	}
+	defer flush()
 	for _, name := range o.file.unknown {
 		log.Warn(unknownVariable(name))
 	}
