@@ -88,7 +88,7 @@ func newExporter(next sdk.SpanExporter, c *collector, m *traceMetrics, o tracesO
 		next: next, collector: c, metrics: m, log: o.log, gone: make(chan struct{}),
 		health: o.health.Declare(health.Condition{Code: "traces", Title: "the collector takes traces"}),
 	}
-	x.ended, x.cut = context.WithCancel(context.Background()) //nolint:gosec // stop calls it
+	x.ended, x.cut = context.WithCancel(context.Background())
 	return x
 }
 
