@@ -17,6 +17,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"causeway/pkg/catalog"
 	"causeway/pkg/kafka"
@@ -36,6 +38,13 @@ func BenchmarkReceive(b *testing.B) {
 			post(b, s.Handler(), src)
 		})
 	}
+	b.Run("traced", func(b *testing.B) { // every request, to nobody
+		src := stripe(b)
+		snapshot := &catalog.Snapshot{Sources: []*catalog.Source{src}}
+		traces := sdk.NewTracerProvider(sdk.WithBatcher(tracetest.NewNoopExporter()))
+		s := New(Options{Catalog: func() *catalog.Snapshot { return snapshot }, Client: blackhole(b, src.Topic), TracerProvider: traces})
+		post(b, s.Handler(), src)
+	})
 	b.Run("bare", func(b *testing.B) {
 		src := stripe(b)
 		post(b, bare(blackhole(b, src.Topic), src.Topic), src)

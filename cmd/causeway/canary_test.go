@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,9 +18,10 @@ import (
 // TestSecretsAreNowhere runs dev, send and listen with secrets that it knows,
 // correctly and not, and then looks for them in everything that came out:
 // output, logs at their most talkative, /metrics, /readyz, the data directory
-// but for dev.yaml, and the command lines of all these processes.
+// but for dev.yaml, the spans, and the command lines of all these processes.
 func TestSecretsAreNowhere(t *testing.T) {
 	w := newCanaryWorld(t)
+	collector := newOTLP(t, httptest.NewServer)
 	config := w.write("causeway.yaml", fmt.Sprintf(`
 kafka: {topics: {partitions: 1}}
 ingress:
@@ -34,8 +36,9 @@ egress:
   subscriptions:
     - {name: s, topics: ["webhooks.*"], url: "http://%s/hooks?token=%s", secrets: ["env:CANARY_DELIVERY"], retry: {schedule: [1s]}}
 ops: {listen: %s}
+traces: {endpoint: "%s", headers: [{name: Authorization, value: "env:CANARY_COLLECTOR"}]}
 log: {level: debug}
-`, w.address["ingress"], w.write("gitlab-secret", w.secret["gitlab"]), w.address["listen"], "not-a-canary", w.address["ops"]))
+`, w.address["ingress"], w.write("gitlab-secret", w.secret["gitlab"]), w.address["listen"], "not-a-canary", w.address["ops"], collector.URL))
 
 	dev := w.start("dev", "-c", config, "--broker-listen", w.address["broker"], "--secret", "stripe=env:CANARY_OTHER")
 	w.await(w.address["ops"] + "/readyz")
@@ -72,6 +75,14 @@ log: {level: debug}
 	w.stop(listen)
 	w.stop(dev)
 	w.lookAtData()
+	spans := collector.bytes.Bytes()
+	w.look("the spans", spans)
+	if bytes.Contains(spans, []byte("not-a-canary")) {
+		t.Error("the query of a subscription's URL is in the spans")
+	}
+	if len(collector.spans) < 4*20 || collector.headers.Get("Authorization") != w.secret["collector"] {
+		t.Errorf("the collector has %d spans, of one who says to be %q", len(collector.spans), collector.headers.Get("Authorization"))
+	}
 	// The test itself must be able to find one.
 	if w.find([]byte("x"+base64.StdEncoding.EncodeToString([]byte(w.secret["token"]))+"x")) == "" {
 		t.Error("a secret in plain sight was not found")
@@ -157,7 +168,7 @@ func newCanaryWorld(t *testing.T) *canaryWorld {
 	t.Helper()
 	w := &canaryWorld{t: t, dir: t.TempDir(), bin: filepath.Join(causewayBinary(t), "causeway"), secret: map[string]string{}, address: map[string]string{}}
 	w.env = append(os.Environ(), envConfig+"=")
-	for _, name := range []string{"stripe", "other", "gitlab", "basic", "token", "delivery"} {
+	for _, name := range []string{"stripe", "other", "gitlab", "basic", "token", "delivery", "collector"} {
 		value := "canary-" + name + "-0123456789abcdef"
 		if name == "delivery" {
 			value = "whsec_" + base64.StdEncoding.EncodeToString([]byte("canary-delivery-0123456789abcdef"))

@@ -1,7 +1,6 @@
 package tracing
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -41,9 +40,6 @@ func Attributes() []attribute.Key {
 		semconv.MessagingOperationTypeKey, semconv.MessagingSystemKey,
 	}
 }
-
-// Known says whether a span may have the attribute.
-func Known(key attribute.Key) bool { return slices.Contains(Attributes(), key) }
 
 // Of are the attributes that say what an event is. They come from a record, which
 // anything may have written, and a text that is not UTF-8 would spoil the whole batch of

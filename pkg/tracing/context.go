@@ -1,5 +1,12 @@
 // Package tracing has what spans of both halves share: the text form in which a trace
 // goes through HTTP and Kafka, and the attributes that a span may have.
+//
+// The spans are made by hand and not by franz-go's kotel, deliberately. Its hooks see
+// records where this needs requests and deliveries: on the way to a delay topic they
+// begin a new trace and put it in place of the event's own traceparent, on the way back
+// they make a span of each record that is fetched, copies too. They also put the
+// record's key into it, which may be a customer's, and the client's texts of errors, and
+// use the names of older conventions (publish for send).
 package tracing
 
 import (
