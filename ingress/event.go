@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -20,9 +21,8 @@ import (
 )
 
 const (
-	maxID   = 256  // bytes of an event ID or a tenant
-	maxType = 128  // bytes of an event type
-	maxKey  = 1024 // bytes of a record key that the source picks
+	maxTenant = 256  // bytes
+	maxKey    = 1024 // bytes of a record key that the source picks
 )
 
 // event is one verified request, ready to be claimed and produced.
@@ -41,7 +41,7 @@ func (src *source) newEvent(m, inside *signature.Message, now time.Time) *event 
 	e := &event{alone: facts.Random}
 	e.ID = eventID(facts, src.Name, m.Body)
 	e.Source = src.Name
-	e.Type = eventType(facts.Type)
+	e.Type = schemas.CleanType(facts.Type)
 	e.Received = now
 	e.Occurred = facts.Occurred
 	e.ContentType = m.Header.Get("Content-Type")
@@ -64,13 +64,34 @@ func (src *source) newEvent(m, inside *signature.Message, now time.Time) *event 
 }
 
 // record is the event as Kafka stores it.
-func (e *event) record(src *source) (*kgo.Record, error) {
-	rec, err := e.Record(src.Topic, src.Format)
+func (s *Server) record(src *source, e *event) (*kgo.Record, error) {
+	rec, err := s.encode(src, e)
 	if err != nil {
 		return nil, err
 	}
 	if e.key != "" {
 		rec.Key = []byte(e.key)
+	}
+	return rec, nil
+}
+
+// encode writes the event in the source's format. With a schema registry, Avro needs
+// the id that the registry gave to the topic's schema, and there is no other way to
+// write it: every reader asks the registry.
+func (s *Server) encode(src *source, e *event) (*kgo.Record, error) {
+	var rec *kgo.Record
+	var err error
+	if src.Format == schemas.Avro && s.options.SchemaID != nil {
+		var id int
+		if id, err = s.options.SchemaID(src.Topic); err != nil {
+			return nil, fmt.Errorf("%w: %w", errRegistry, err)
+		}
+		rec, err = e.RegisteredRecord(src.Topic, id)
+	} else {
+		rec, err = e.Record(src.Topic, src.Format)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errInternal, err)
 	}
 	return rec, nil
 }
@@ -86,14 +107,11 @@ func (src *source) identity(id string, body []byte, unique bool) seen.Fingerprin
 	return seen.Of(src.cluster, src.topicName, src.name, []byte(id), sum[:])
 }
 
-// eventID gives the ID under which the event is known from here on: one that every log
-// line, header and URL can hold.
+// eventID gives the ID under which the event is known from here on.
 func eventID(facts provider.Facts, source string, body []byte) string {
 	switch {
-	case facts.ID != "" && len(facts.ID) <= maxID && isVisible(facts.ID):
-		return facts.ID
 	case facts.ID != "":
-		return digest("id", facts.ID)
+		return schemas.CleanID(facts.ID)
 	case facts.Random:
 		return rand.Text()
 	default:
@@ -102,15 +120,6 @@ func eventID(facts provider.Facts, source string, body []byte) string {
 		h.Write(body)
 		return hex.EncodeToString(h.Sum(nil))
 	}
-}
-
-func isVisible(text string) bool {
-	for i := range len(text) {
-		if text[i] <= ' ' || text[i] > '~' {
-			return false
-		}
-	}
-	return true
 }
 
 // digest stands for a text that cannot be used as it is. The kind keeps an ID's digest
@@ -132,50 +141,10 @@ func bounded(text string, limit int) string {
 // becomes its digest, which no subscription names: an event whose tenant is unclear must
 // not pass for one without a tenant.
 func tenant(text string) string {
-	if len(text) <= maxID && utf8.ValidString(text) && strings.IndexFunc(text, unicode.IsControl) < 0 {
+	if len(text) <= maxTenant && utf8.ValidString(text) && strings.IndexFunc(text, unicode.IsControl) < 0 {
 		return text
 	}
 	return digest("tenant", text)
-}
-
-// eventType keeps a type to A-Za-z0-9._:/%- by percent-encoding everything else, and to
-// maxType bytes; it never ends in half an escape of its own making.
-func eventType(text string) string {
-	if len(text) <= maxType && isType(text) {
-		return text
-	}
-	const digits = "0123456789ABCDEF"
-	out := make([]byte, 0, maxType)
-	for i := range len(text) {
-		c := text[i]
-		switch {
-		case isTypeByte(c) && len(out)+1 <= maxType:
-			out = append(out, c)
-		case !isTypeByte(c) && len(out)+3 <= maxType:
-			out = append(out, '%', digits[c>>4], digits[c&15])
-		default:
-			return string(out)
-		}
-	}
-	return string(out)
-}
-
-func isType(text string) bool {
-	for i := range len(text) {
-		if !isTypeByte(text[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func isTypeByte(c byte) bool {
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		return true
-	default:
-		return strings.IndexByte("._:/%-", c) >= 0
-	}
 }
 
 // kept picks the original headers that the source keeps.

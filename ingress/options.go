@@ -31,6 +31,9 @@ type Options struct {
 	// Topic says why nothing may be stored in that topic now, as when somebody has
 	// deleted it; nil: whatever Kafka says.
 	Topic func(name string) error
+	// SchemaID gives the id under which a schema registry knows the schema of
+	// events for a topic, or why there is none yet; nil: there is no registry.
+	SchemaID func(topic string) (int, error)
 	// PublicURL is where providers reach this server, without a path: the
 	// beginning of the URL that some of them sign.
 	PublicURL string

@@ -164,9 +164,9 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (answ
 	e.RemoteAddress = v.remote()
 	v.id = e.ID
 	s.traceProduce(v, e)
-	record, err := e.record(src)
+	record, err := s.record(src, e)
 	if err != nil {
-		return answer{}, fmt.Errorf("%w: %w", errInternal, err)
+		return answer{}, err
 	}
 	claim, first := s.claim(e)
 	if first {

@@ -27,6 +27,7 @@ var (
 	errSourceRate      = errors.New("rate of the source exceeded")
 	errNotWritable     = errors.New("storage not writable")
 	errTopicMissing    = errors.New("topic not there")
+	errRegistry        = errors.New("schema not registered")
 	errTopicFull       = errors.New("too much in flight to this topic")
 	errKafka           = errors.New("not stored")
 	errReplyTimeout    = errors.New("not acknowledged in time")
@@ -112,6 +113,10 @@ func refusals() []refusal {
 		{
 			errTopicMissing, http.StatusServiceUnavailable, "topic_missing", "Topic missing",
 			"The source's topic is not there, so nothing can be stored in it. Send it again: causeway's log says what to do.", 10,
+		},
+		{
+			errRegistry, http.StatusServiceUnavailable, "schema_not_registered", "Schema not registered",
+			"The schema registry does not know the schema of the source's topic yet. Send it again.", 10,
 		},
 		{
 			kerr.MessageTooLarge, http.StatusRequestEntityTooLarge, "record_too_large", "Too large for the topic",

@@ -11,10 +11,8 @@ import (
 )
 
 // avroSchema is one pinned schema, ready to use. Values are framed as Avro's
-// single-object encoding: C3 01, the schema's fingerprint, the datum.
-//
-// A later issue adds Confluent's framing (00, registry id) for topics with a
-// schema registry: one more way to find the writer's schema, beside open.
+// single-object encoding: C3 01, the schema's fingerprint, the datum; where there
+// is a schema registry, events' values in Confluent's: see registry.go.
 type avroSchema struct {
 	codec *goavro.Codec
 	shape shape
@@ -84,15 +82,20 @@ func (s *avroSchema) encode(datum map[string]any, size int) ([]byte, error) {
 
 // decode reads a value in single-object encoding. Only the pinned schema is ever
 // used, never one that the value chooses. The datum shares the value's memory.
-//
-// goavro's own limits (MaxBlockCount, MaxBlockSize) are variables of the whole
-// process, which belong to the program and not to a library like this one, and
-// they bound one block, not their number. So the value's shape is walked first.
 func (s *avroSchema) decode(value []byte) (fields, error) {
 	data, err := s.open(value)
 	if err != nil {
 		return nil, err
 	}
+	return s.datum(data)
+}
+
+// datum reads a value without its framing.
+//
+// goavro's own limits (MaxBlockCount, MaxBlockSize) are variables of the whole
+// process, which belong to the program and not to a library like this one, and
+// they bound one block, not their number. So the value's shape is walked first.
+func (s *avroSchema) datum(data []byte) (fields, error) {
 	if err := s.shape.check(data, maxHeaders); err != nil {
 		return nil, malformed("Avro value: %v", err)
 	}

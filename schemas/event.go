@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -14,7 +15,8 @@ type Header struct{ Name, Value string }
 
 // Event is one webhook as stored.
 type Event struct {
-	ID, Source   string
+	ID           string
+	Source       string    // empty for a record that causeway did not write
 	Type, Tenant string    // empty when not known
 	Received     time.Time // stored to the millisecond
 	Occurred     time.Time // zero when the provider does not say
@@ -52,31 +54,12 @@ func (e *Event) Record(topic string, f Format) (*kgo.Record, error) {
 // FromRecord reads the event that a record holds, whatever its format. It also
 // reads delay and dead letter records, which carry the event's record unchanged.
 //
-// The error is an [ErrNewerSchema] when the record needs a later release, else
-// an [ErrMalformed]. The event shares r's memory: in the raw format its body is
-// r.Value itself.
+// The error is an [ErrNewerSchema] when the record needs a later release, an
+// [ErrUnresolved] when its value is framed for a schema registry, which takes a
+// [Decoder], else an [ErrMalformed]. The event shares r's memory: in the raw
+// format its body is r.Value itself.
 func FromRecord(r *kgo.Record) (*Event, error) {
-	e, err := fromRecord(r)
-	if err != nil {
-		return nil, reading("event", r, err)
-	}
-	return e, nil
-}
-
-func fromRecord(r *kgo.Record) (*Event, error) {
-	own, _, err := split(r.Headers)
-	if err != nil {
-		return nil, err
-	}
-	e := &Event{}
-	f, err := e.readHeaders(own)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.decode(e, r.Value); err != nil {
-		return nil, err
-	}
-	return e, nil
+	return (*Decoder)(nil).FromRecord(context.Background(), r)
 }
 
 // check refuses what FromRecord could not read back.

@@ -19,7 +19,7 @@ const (
 	HeaderTenant      = "causeway-tenant"      // the tenant it belongs to
 	HeaderReceived    = "causeway-received"    // RFC 3339, milliseconds
 	HeaderOccurred    = "causeway-occurred"    // RFC 3339, milliseconds
-	HeaderFormat      = "causeway-format"      // raw, avro or cloudevents
+	HeaderFormat      = "causeway-format"      // raw, avro or cloudevents; foreign or foreign-avro
 	HeaderVerifiedBy  = "causeway-verified-by" // the scheme that proved it authentic
 	HeaderIdentity    = "causeway-identity"    // 32 hex digits that copies of an event share
 	HeaderContentType = "content-type"         // of the body; of the envelope in the cloudevents format
@@ -140,9 +140,7 @@ func (e *Event) complete(schema, format string) (Format, error) {
 	if err := checkSchema(schema); err != nil {
 		return Raw, err
 	}
-	for _, must := range []struct{ name, value string }{
-		{HeaderID, e.ID}, {HeaderSource, e.Source}, {HeaderFormat, format},
-	} {
+	for _, must := range []struct{ name, value string }{{HeaderID, e.ID}, {HeaderFormat, format}} {
 		if must.value == "" {
 			return Raw, malformed("header %s is missing", must.name)
 		}
@@ -150,9 +148,12 @@ func (e *Event) complete(schema, format string) (Format, error) {
 	if e.Received.IsZero() {
 		return Raw, malformed("header %s is missing", HeaderReceived)
 	}
-	f, err := ParseFormat(format)
+	f, err := headerFormat(format)
 	if err != nil {
 		return Raw, malformed("header %s: %v", HeaderFormat, err)
+	}
+	if e.Source == "" && !f.foreign() {
+		return Raw, malformed("header %s is missing", HeaderSource)
 	}
 	return f, nil
 }

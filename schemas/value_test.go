@@ -110,7 +110,8 @@ func TestValueThatIsNoEvent(t *testing.T) {
 	}{
 		"avro: nothing":                {Avro, "", ErrMalformed, "single-object encoding"},
 		"avro: a marker alone":         {Avro, "\xC3\x01", ErrMalformed, "single-object encoding"},
-		"avro: a registry's framing":   {Avro, "\x00\x00\x00\x00\x07 more than ten bytes", ErrMalformed, "single-object encoding"},
+		"avro: a registry's framing":   {Avro, "\x00\x00\x00\x00\x07 more than ten bytes", ErrUnresolved, "with schema id 7"},
+		"avro: half a framing":         {Avro, "\x00\x00\x00", ErrMalformed, "wire format"},
 		"avro: another schema":         {Avro, "\xC3\x0112345678", ErrNewerSchema, "3837363534333231"},
 		"avro: no datum":               {Avro, avro(""), ErrMalformed, "ends too early"},
 		"avro: a string that is short": {Avro, avro("\x10abc"), ErrMalformed, "ends too early"},
