@@ -26,7 +26,7 @@ func places() []string {
 	return []string{
 		"schemas",
 		"pkg/secret", "pkg/seen", "pkg/health", "pkg/outbound", "pkg/signature", "pkg/provider", "pkg/catalog", "pkg/cursor",
-		"pkg/tracing", "pkg/kafka", "pkg/history", "pkg/admin", "pkg/dashboard",
+		"pkg/registry", "pkg/tracing", "pkg/kafka", "pkg/history", "pkg/admin", "pkg/dashboard",
 		"ingress", "egress",
 		"cmd",
 	}

@@ -49,6 +49,7 @@ func runCheck(ctx context.Context, c *common) error {
 			fmt.Fprintf(c.stdout, "traces: to %s, which was not asked\n", traces.shown)
 		}
 	}
+	wrong += checkRegistry(ctx, c, p.config.Registry, snapshot)
 	if len(p.config.Kafka.Brokers) == 0 {
 		fmt.Fprintln(c.stdout, "kafka: kafka.brokers names none, so only causeway dev can run, on its embedded broker")
 	} else {

@@ -15,12 +15,13 @@ import (
 // sentence of documentation (doc) and its bounds. The JSON Schema, the
 // environment variables and the check of docs/configuration.md are made from it.
 type config struct {
-	Kafka   kafkaConfig   `json:"kafka,omitempty" doc:"The Kafka cluster, and the topics in it."`
-	Ingress ingressConfig `json:"ingress,omitempty" doc:"The HTTP edge that takes webhooks in."`
-	Egress  egressConfig  `json:"egress,omitempty" doc:"The consumer group that delivers events."`
-	Ops     opsConfig     `json:"ops,omitempty" doc:"The listener for machines that watch: /metrics, /healthz, /readyz."`
-	Traces  tracesConfig  `json:"traces,omitempty" doc:"Where spans go; nowhere when left out."`
-	Log     logConfig     `json:"log,omitempty" doc:"What is logged, and how."`
+	Kafka    kafkaConfig    `json:"kafka,omitempty" doc:"The Kafka cluster, and the topics in it."`
+	Registry registryConfig `json:"registry,omitempty" doc:"The schema registry, where there is one."`
+	Ingress  ingressConfig  `json:"ingress,omitempty" doc:"The HTTP edge that takes webhooks in."`
+	Egress   egressConfig   `json:"egress,omitempty" doc:"The consumer group that delivers events."`
+	Ops      opsConfig      `json:"ops,omitempty" doc:"The listener for machines that watch: /metrics, /healthz, /readyz."`
+	Traces   tracesConfig   `json:"traces,omitempty" doc:"Where spans go; nowhere when left out."`
+	Log      logConfig      `json:"log,omitempty" doc:"What is logged, and how."`
 }
 
 type kafkaConfig struct {
@@ -62,6 +63,7 @@ type egressConfig struct {
 	QueueTasks      int                        `json:"queue_tasks,omitempty" minimum:"1" maximum:"1000000" doc:"Deliveries that may wait for one subscription; 1000 when left out."`
 	QueueBytes      catalog.Size               `json:"queue_bytes,omitempty" doc:"Bytes of the deliveries that may wait for one subscription; 8MiB when left out."`
 	OpenBytes       catalog.Size               `json:"open_bytes,omitempty" doc:"Bytes of all records that are fetched and not settled; 128MiB when left out."`
+	Topics          []catalog.ForeignSpec      `json:"topics,omitempty" doc:"Topics that causeway did not write, and may deliver."`
 	Subscriptions   []catalog.SubscriptionSpec `json:"subscriptions,omitempty" doc:"Who gets which events."`
 }
 

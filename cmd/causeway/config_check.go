@@ -41,6 +41,7 @@ func (p *processFile) check() {
 			p.fault(keys{"kafka", "topics", "allow", strconv.Itoa(i)}, "%q is not a pattern: write it like webhooks.*", pattern)
 		}
 	}
+	p.checkRegistry()
 	p.checkListen(keys{"ingress", "listen"}, c.Ingress.Listen)
 	p.checkListen(keys{"ops", "listen"}, c.Ops.Listen)
 	if c.Ops.Pprof && !loopback(c.Ops.Listen) {

@@ -69,11 +69,13 @@ func (p *processFile) build(o catalog.Options) *catalog.Snapshot {
 	c := p.config.withDefaults()
 	o.Prefix = c.Kafka.Prefix
 	o.AllowTopics = c.Kafka.Topics.Allow
+	o.Registry = len(c.Registry.URLs) > 0
+	o.Foreign = c.Egress.Topics
 	o.AllowHTTP = o.AllowHTTP || c.Egress.AllowHTTP
 	snapshot, faults := catalog.Build(c.Ingress.Sources, c.Egress.Subscriptions, o)
 	for _, f := range faults {
 		part := "ingress"
-		if f.Path[0] == "subscriptions" {
+		if f.Path[0] != "sources" {
 			part = "egress"
 		}
 		p.fault(keys{part}.and(f.Path...), "%s", f.Text)

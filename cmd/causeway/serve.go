@@ -132,6 +132,18 @@ func serve(ctx context.Context, o serveOptions) error {
 
 	var recreated []func(topic string) // clients that have to forget a topic that was made again
 	current := func() *catalog.Snapshot { return snapshot }
+	registered, err := openRegistry(c.Registry, resolver, version.version, reg)
+	if err != nil {
+		return err
+	}
+	decoder := newDecoder(registered)
+	var schemaID func(topic string) (int, error)
+	if registered != nil {
+		ids := schemaIDs(c.Registry, registered, o.roles, current, decoder, conditions, log)
+		schemaID = ids.ID
+		defer registered.CloseIdle()
+		parts.run(ctx, "registry", ids.Run)
+	}
 	var clusterID atomic.Pointer[string] // empty until Kafka was reached
 	clusterID.Store(new(""))
 	// The door opens before Kafka is reached, and says 503 until then: a webhook
@@ -143,7 +155,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		}
 		defer producer.Close()
 		edge := ingress.New(ingress.Options{
-			Catalog: current, Client: producer, Cluster: func() string { return *clusterID.Load() }, Writable: writable, Topic: topics.Usable,
+			Catalog: current, Client: producer, Cluster: func() string { return *clusterID.Load() }, Writable: writable, SchemaID: schemaID, Topic: topics.Usable,
 			PublicURL:    c.publicURL(),
 			ReplyTimeout: time.Duration(c.Ingress.ReplyTimeout), DrainDelay: drainDelay(c.Ingress), ShutdownTimeout: time.Duration(c.Ingress.ShutdownTimeout),
 			MaxConns: c.Ingress.MaxConnections, MaxConnsPerAddress: c.Ingress.MaxPerAddress,
@@ -168,7 +180,7 @@ func serve(ctx context.Context, o serveOptions) error {
 
 	if o.roles.egress {
 		out := egress.New(egress.Options{
-			Kafka: clients, Catalog: current,
+			Kafka: clients, Catalog: current, Decoder: decoder,
 			Client: outbound.New(outbound.Options{
 				AllowNetworks: networks(c.Egress.AllowNetworks), AllowLoopback: o.loopback, AllowHTTP: o.loopback || c.Egress.AllowHTTP,
 				Forbidden: forbidden(ctx, doors.addresses(), cluster.brokers),

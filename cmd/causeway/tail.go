@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"causeway/pkg/secret"
 	"causeway/schemas"
 )
 
@@ -53,6 +54,11 @@ func runTail(ctx context.Context, c *common, topic string, fromStart bool, count
 		return err
 	}
 	client.AddConsumeTopics(topic)
+	registered, err := openRegistry(conf.Registry, secret.NewResolver(), "tail", nil)
+	if err != nil {
+		return err
+	}
+	decoder := newDecoder(registered)
 	attempts := conf.Kafka.Prefix + "attempts"
 	for printed := 0; ; {
 		fetches := client.PollFetches(ctx)
@@ -63,7 +69,7 @@ func runTail(ctx context.Context, c *common, topic string, fromStart bool, count
 			return fmt.Errorf("read %s/%d: %w", e.Topic, e.Partition, e.Err)
 		}
 		for _, r := range fetches.Records() {
-			printRecord(c.stdout, r, topic == attempts)
+			printRecord(ctx, c.stdout, decoder, r, topic == attempts)
 			if printed++; printed == count {
 				return nil
 			}
@@ -73,7 +79,7 @@ func runTail(ctx context.Context, c *common, topic string, fromStart bool, count
 
 // printRecord prints a record as what it is. One that cannot be read is shown
 // with the reason, for that is when somebody looks.
-func printRecord(w io.Writer, r *kgo.Record, attempt bool) {
+func printRecord(ctx context.Context, w io.Writer, decoder *schemas.Decoder, r *kgo.Record, attempt bool) {
 	fmt.Fprintf(w, "%s/%d/%d  %s", r.Topic, r.Partition, r.Offset, r.Timestamp.Format("2006-01-02 15:04:05.000"))
 	if attempt {
 		a, err := schemas.AttemptFromRecord(r)
@@ -91,7 +97,7 @@ func printRecord(w io.Writer, r *kgo.Record, attempt bool) {
 		printRaw(w, r, err)
 		return
 	}
-	ev, err := schemas.FromRecord(r)
+	ev, err := decoder.FromRecord(ctx, r)
 	if err != nil {
 		printRaw(w, r, err)
 		return

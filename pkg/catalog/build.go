@@ -36,6 +36,11 @@ type Options struct {
 	AllowTopics []string
 	// AllowHTTP lets subscriptions use plain http URLs.
 	AllowHTTP bool
+	// Registry says that there is a schema registry: sources that name no format are
+	// then avro.
+	Registry bool
+	// Foreign are the topics that causeway did not write and may deliver.
+	Foreign []ForeignSpec
 	// ResolveSources and ResolveSubscriptions say whose secrets this process
 	// uses: only they are resolved.
 	ResolveSources, ResolveSubscriptions bool
@@ -52,6 +57,7 @@ func Build(sources []SourceSpec, subscriptions []SubscriptionSpec, o Options) (*
 		at.unique("source", spec.Name)
 		live = append(live, at.source(spec))
 	}
+	foreign := b.foreignTopics(live)
 	b.names = nil
 	for i, spec := range subscriptions {
 		at := b.at("subscriptions", strconv.Itoa(i))
@@ -61,7 +67,7 @@ func Build(sources []SourceSpec, subscriptions []SubscriptionSpec, o Options) (*
 	if len(b.faults) > 0 {
 		return nil, b.faults
 	}
-	return NewSnapshot(0, live, wanted), nil
+	return NewSnapshot(0, live, wanted).WithForeign(foreign), nil
 }
 
 type builder struct {
@@ -114,6 +120,9 @@ func (p place) source(spec SourceSpec) *Source {
 	}
 	if src.MaxBody == 0 {
 		src.MaxBody = 1 << 20
+	}
+	if p.Registry {
+		src.Format = schemas.Avro
 	}
 	if spec.Format != "" {
 		format, err := schemas.ParseFormat(spec.Format)
@@ -170,15 +179,23 @@ func storedHeaders(prov *provider.Provider, more []string) []string {
 
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
+func isTopic(name string) bool {
+	return topicName.MatchString(name) && name != "." && name != ".."
+}
+
+func (p place) reserved(name string) bool {
+	return strings.HasPrefix(name, p.Prefix) || strings.HasPrefix(name, "__")
+}
+
 func (p place) topic(name string) {
 	allowed := slices.ContainsFunc(p.AllowTopics, func(pattern string) bool {
 		ok, _ := path.Match(pattern, name)
 		return ok
 	})
 	switch {
-	case !topicName.MatchString(name) || name == "." || name == "..":
+	case !isTopic(name):
 		p.fault("topic", "%q is not a Kafka topic name: use 1 to 249 of a-z A-Z 0-9 . _ -", name)
-	case strings.HasPrefix(name, p.Prefix) || strings.HasPrefix(name, "__"):
+	case p.reserved(name):
 		p.fault("topic", "%q is reserved: names that begin with %q or \"__\" belong to causeway and Kafka", name, p.Prefix)
 	case !allowed:
 		p.fault("topic", "%q is not allowed: kafka.topics.allow has %s", name, strings.Join(p.AllowTopics, ", "))
@@ -318,8 +335,9 @@ func (p place) filters(spec SubscriptionSpec, sources []*Source, sub *Subscripti
 			p.fault(fmt.Sprintf("topics.%d", i), "%q %s", pattern, bad)
 			continue
 		}
-		if !slices.ContainsFunc(sources, func(s *Source) bool { return Matches(pattern, s.Topic) }) {
-			p.fault(fmt.Sprintf("topics.%d", i), "%q is the topic of no source", pattern)
+		written := slices.ContainsFunc(sources, func(s *Source) bool { return Matches(pattern, s.Topic) })
+		if !written && !slices.ContainsFunc(p.Options.Foreign, func(f ForeignSpec) bool { return Matches(pattern, f.Name) }) {
+			p.fault(fmt.Sprintf("topics.%d", i), "%q is the topic of no source; one that causeway does not write is declared in egress.topics", pattern)
 		}
 	}
 	for i, pattern := range spec.Types {

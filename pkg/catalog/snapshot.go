@@ -11,7 +11,9 @@ type Snapshot struct {
 	Version       int64
 	Sources       []*Source
 	Subscriptions []*Subscription
+	Foreign       []*Foreign // topics that causeway did not write
 
+	foreign       map[string]*Foreign
 	sources       map[string]*Source
 	subscriptions map[uuid.UUID]*Subscription
 }
@@ -48,6 +50,16 @@ func (s *Snapshot) Topics() []string {
 			seen[src.Topic] = true
 			topics = append(topics, src.Topic)
 		}
+	}
+	return topics
+}
+
+// Readable returns the topics that egress reads: those of the sources, then the
+// foreign ones.
+func (s *Snapshot) Readable() []string {
+	topics := s.Topics()
+	for _, f := range s.Foreign {
+		topics = append(topics, f.Topic)
 	}
 	return topics
 }

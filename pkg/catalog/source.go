@@ -17,7 +17,7 @@ type SourceSpec struct {
 	Secrets           []string `json:"secrets" doc:"References to the secrets that may have signed: env:NAME or file:/path. Several while one is rotated."`
 	AllowWeak         bool     `json:"allow_weak,omitempty" doc:"Accept a secret of under 16 bytes."`
 	Topic             string   `json:"topic,omitempty" doc:"Kafka topic; webhooks.<name> when left out."`
-	Format            string   `json:"format,omitempty" enum:"raw,avro,cloudevents" doc:"Format of the record values; raw when left out. Fixed when the topic is made."`
+	Format            string   `json:"format,omitempty" enum:"raw,avro,cloudevents" doc:"Format of the record values; avro with a schema registry, else raw when left out. Fixed when the topic is made."`
 	Partitions        int32    `json:"partitions,omitempty" minimum:"0" maximum:"10000" doc:"Partitions of the topic when causeway makes it."`
 	ReplicationFactor int16    `json:"replication_factor,omitempty" minimum:"0" maximum:"15" doc:"Replication factor of the topic when causeway makes it."`
 	provider.Settings

@@ -4,7 +4,8 @@
 //
 // The bytes are: magic "cwy", version 2, catalog version (uvarint), time of the
 // last settled record (varint, Unix milliseconds, 0 unknown), topic id (16 bytes,
-// all zero unknown), cluster id (uvarint length, bytes), CRC-32C of all before (big
+// all zero unknown), with version 3 the time of the topic's first read (varint, Unix
+// milliseconds), cluster id (uvarint length, bytes), CRC-32C of all before (big
 // endian). Version 1 had no topic id. They travel as base64, because Kafka passes
 // metadata through UTF-8 and destroys other bytes silently.
 package cursor
@@ -21,6 +22,8 @@ import (
 const (
 	magic   = "cwy"
 	version = 2
+	// versionSince is written only where it says more than version 2.
+	versionSince = 3
 )
 
 var (
@@ -41,6 +44,7 @@ type Metadata struct {
 	// Topic is the id of the topic whose offsets these are. One that is deleted and
 	// made again under the same name has another: nothing of it was read yet.
 	Topic [16]byte
+	Since time.Time // when the topic was first read, for one that began at its end; else zero
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -48,6 +52,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // String encodes the metadata for a commit.
 func (m Metadata) String() string {
 	b := append([]byte(magic), version)
+	if !m.Since.IsZero() {
+		b[len(magic)] = versionSince
+	}
 	b = binary.AppendUvarint(b, uint64(m.Catalog))
 	var ms int64
 	if !m.Record.IsZero() {
@@ -55,6 +62,9 @@ func (m Metadata) String() string {
 	}
 	b = binary.AppendVarint(b, ms)
 	b = append(b, m.Topic[:]...)
+	if !m.Since.IsZero() {
+		b = binary.AppendVarint(b, m.Since.UnixMilli())
+	}
 	b = binary.AppendUvarint(b, uint64(len(m.Cluster)))
 	b = append(b, m.Cluster...)
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
@@ -69,8 +79,8 @@ func Parse(text string) (Metadata, error) {
 		return Metadata{}, fmt.Errorf("%w: metadata %.40q has no magic", ErrForeign, text)
 	}
 	v := b[len(magic)]
-	if v == 0 || v > version {
-		return Metadata{}, fmt.Errorf("%w: version %d, this one reads %d", ErrNewer, v, version)
+	if v == 0 || v > versionSince {
+		return Metadata{}, fmt.Errorf("%w: version %d, this one reads up to %d", ErrNewer, v, versionSince)
 	}
 	body, check, ok := split(b, 4)
 	if !ok || crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(check) {
@@ -95,6 +105,13 @@ func Parse(text string) (Metadata, error) {
 		copy(topic[:], rest)
 		rest = rest[len(topic):]
 	}
+	var since int64
+	if v == versionSince {
+		if since, n = binary.Varint(rest); n <= 0 {
+			return Metadata{}, fmt.Errorf("%w: time of the first read", ErrDamaged)
+		}
+		rest = rest[n:]
+	}
 	size, n := binary.Uvarint(rest)
 	if n <= 0 || size != uint64(len(rest)-n) {
 		return Metadata{}, fmt.Errorf("%w: cluster id", ErrDamaged)
@@ -102,6 +119,9 @@ func Parse(text string) (Metadata, error) {
 	m := Metadata{Catalog: int64(catalog), Cluster: string(rest[n:]), Topic: topic}
 	if ms != 0 {
 		m.Record = time.UnixMilli(ms)
+	}
+	if v == versionSince {
+		m.Since = time.UnixMilli(since)
 	}
 	return m, nil
 }

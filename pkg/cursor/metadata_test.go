@@ -11,11 +11,12 @@ func TestMetadataRoundTrip(t *testing.T) {
 	for name, m := range map[string]Metadata{
 		"everything":         {Cluster: "MkU3OEVBNTcwNTJENDM2Qg", Catalog: 1 << 40, Record: time.UnixMilli(1_790_000_000_123), Topic: [16]byte{1, 15: 255}},
 		"nothing":            {},
+		"a first read":       {Cluster: "c1", Topic: [16]byte{7}, Since: time.UnixMilli(1_790_000_000_123)},
 		"a time before 1970": {Record: time.UnixMilli(-5)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Parse(m.String())
-			if err != nil || got.Cluster != m.Cluster || got.Catalog != m.Catalog || got.Topic != m.Topic || !got.Record.Equal(m.Record) {
+			if err != nil || got.Cluster != m.Cluster || got.Catalog != m.Catalog || got.Topic != m.Topic || !got.Record.Equal(m.Record) || !got.Since.Equal(m.Since) {
 				t.Errorf("Parse(%q) = %+v, %v; want %+v", m.String(), got, err, m)
 			}
 		})
@@ -40,10 +41,17 @@ func TestEveryVersionStaysReadable(t *testing.T) {
 	}
 }
 
+func TestVersionThreeStaysReadable(t *testing.T) {
+	m := Metadata{Cluster: "c1", Catalog: 7, Record: time.UnixMilli(1_790_000_000_123), Since: time.UnixMilli(1_780_000_000_123)}
+	if got := m.String(); got != "Y3d5Awf2sYPFmGgAAAAAAAAAAAAAAAAAAAAA9qGkhM5nAmMxg6j/XQ==" {
+		t.Errorf("String() = %q, want %q", got, "Y3d5Awf2sYPFmGgAAAAAAAAAAAAAAAAAAAAA9qGkhM5nAmMxg6j/XQ==")
+	}
+}
+
 func TestWhatIsNotOursIsToldApart(t *testing.T) {
 	good, _ := base64.StdEncoding.DecodeString(Metadata{Cluster: "c1"}.String())
 	newer := append([]byte(nil), good...)
-	newer[3] = 3
+	newer[3] = 4
 	damaged := append([]byte(nil), good...)
 	damaged[len(damaged)-5] ^= 1
 	for name, tc := range map[string]struct {
@@ -74,7 +82,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		again, err := Parse(m.String())
-		if err != nil || again.Cluster != m.Cluster || again.Catalog != m.Catalog || !again.Record.Equal(m.Record) {
+		if err != nil || again.Cluster != m.Cluster || again.Catalog != m.Catalog || !again.Record.Equal(m.Record) || !again.Since.Equal(m.Since) {
 			t.Errorf("%+v became %+v, %v", m, again, err)
 		}
 	})
