@@ -69,7 +69,7 @@ func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]k
 	commits := map[topicPartition]int64{}
 	windows := map[topicPartition]int64{} // since when, in Unix milliseconds
 	unknown := map[topicPartition]int64{} // partitions without a commit that counts
-	var started []*partition
+	var started, fresh []*partition
 	m.mu.Lock()
 	for topic, ids := range offsets {
 		for id := range ids {
@@ -83,9 +83,13 @@ func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]k
 			if p.refused = err; err != nil {
 				continue
 			}
-			if c.offset >= 0 {
+			switch {
+			case c.offset >= 0:
 				commits[key] = c.offset
-			} else {
+			case m.atEnd[topic]:
+				fresh = append(fresh, p)
+				continue
+			default:
 				unknown[key] = logStart
 				offsets[topic][id] = kgo.NewOffset().AtStart()
 			}
@@ -112,6 +116,7 @@ func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]k
 		return nil, ctx.Err() // half of it was not looked up; the next session asks again
 	}
 	m.refuse(offsets)
+	started = append(started, m.startAtEnd(ctx, run, fresh, offsets)...)
 	for _, p := range started {
 		m.begin(run, p)
 	}
@@ -140,6 +145,7 @@ func (m *member) restore(p *partition, c *fetchedCommit) (since time.Time, err e
 		return time.Time{}, nil
 	}
 	p.adopt(c.offset)
+	p.since = meta.Since
 	if p.tier.Wait > 0 && !meta.Record.IsZero() {
 		since = meta.Record.Add(-twinAge - twinSkew)
 	}

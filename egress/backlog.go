@@ -61,3 +61,13 @@ func recordSize(r *kgo.Record) int64 {
 	}
 	return int64(size)
 }
+
+// heldSize is about what the record takes with its event, whose body may be memory
+// of its own: Avro as JSON.
+func heldSize(r *kgo.Record, event *schemas.Event) int64 {
+	size := recordSize(r)
+	if event != nil && len(event.Body) > len(r.Value) {
+		size += int64(len(event.Body))
+	}
+	return size
+}

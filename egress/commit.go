@@ -178,7 +178,7 @@ func (m *member) commitRequest(partitions []*partition) (*kmsg.OffsetCommitReque
 		}
 		rp := kmsg.NewOffsetCommitRequestTopicPartition()
 		rp.Partition, rp.Offset, rp.LeaderEpoch = p.id, mark.Offset, mark.Epoch
-		meta := cursor.Metadata{Cluster: m.cluster, Record: mark.Record, Topic: m.topicIDs[p.topic]}.String()
+		meta := cursor.Metadata{Cluster: m.cluster, Record: mark.Record, Topic: m.topicIDs[p.topic], Since: p.began()}.String()
 		rp.Metadata = &meta
 		t.Partitions = append(t.Partitions, rp)
 	}

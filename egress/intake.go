@@ -28,9 +28,15 @@ func (e *Egress) fanOut(ctx context.Context, p *partition, h held) {
 		e.pass(p, r)
 		return
 	}
-	event, err := schemas.FromRecord(r)
+	if e.snapshot().ForeignTopic(r.Topic) != nil && len(e.current().index.Subscribed(r.Topic)) == 0 {
+		e.pass(p, r) // read so that its offsets stay, not for what is in it
+		return
+	}
+	event, own, err := e.read(ctx, p, r)
 	if err != nil {
-		e.unreadable(ctx, p, r, schemas.NewDelivery(r, e.cluster, noSubscription, e.snapshot().Version), err)
+		if !errors.Is(err, schemas.ErrUnresolved) { // else the partition has gone while it waited
+			e.unreadable(ctx, p, r, schemas.NewDelivery(own, e.cluster, noSubscription, e.snapshot().Version), err)
+		}
 		return
 	}
 	now := e.current()
@@ -39,15 +45,16 @@ func (e *Egress) fanOut(ctx context.Context, p *partition, h held) {
 		e.pass(p, r)
 		return
 	}
-	entry := e.open(ctx, p, r, len(subs))
+	size := heldSize(own, event)
+	entry := e.open(ctx, p, r, size, len(subs))
 	if entry == nil {
 		return
 	}
 	processing := e.process(p, r, event, len(subs))
 	for _, sub := range subs {
 		e.enqueue(ctx, &task{
-			delivery: schemas.NewDelivery(r, e.cluster, sub.UID, now.snapshot.Version),
-			event:    event, subscription: sub, entry: entry, partition: p, processing: processing, size: recordSize(r),
+			delivery: schemas.NewDelivery(own, e.cluster, sub.UID, now.snapshot.Version),
+			event:    event, subscription: sub, entry: entry, partition: p, processing: processing, size: size,
 		})
 	}
 }
@@ -75,20 +82,22 @@ func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 		e.unreadable(ctx, p, r, schemas.NewDelivery(r, e.cluster, noSubscription, e.snapshot().Version), h.err)
 		return
 	}
-	event, err := schemas.FromRecord(r)
+	event, err := e.readParked(ctx, r)
+	unknown := errors.Is(err, schemas.ErrUnresolved) // for now: then the delivery goes on without its event
 	var ahead []delay.Tier
-	if err == nil {
+	if err == nil || unknown {
 		ahead, err = tiersOf(d.Hops)
 	}
 	if err != nil {
 		e.unreadable(ctx, p, r, *d, err)
 		return
 	}
-	entry := e.open(ctx, p, r, 1)
+	size := heldSize(r, event)
+	entry := e.open(ctx, p, r, size, 1)
 	if entry == nil {
 		return
 	}
-	t := &task{delivery: *d, event: event, entry: entry, partition: p, processing: e.process(p, r, event, 1), size: recordSize(r)}
+	t := &task{delivery: *d, event: event, entry: entry, partition: p, processing: e.process(p, r, event, 1), size: size}
 	if tier, due, rest, ok := delay.Next(d.Due, time.Now(), ahead); ok {
 		if p.begin(r.Offset) {
 			e.settle.carryOn(t, tier, due, rest, parkedHop)
@@ -99,6 +108,10 @@ func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 		if p.begin(r.Offset) {
 			e.settle.bury(t, schemas.ReasonSubscriptionDeleted)
 		}
+		return
+	}
+	if unknown {
+		e.park(t, parkedSchema)
 		return
 	}
 	e.enqueue(ctx, t)
@@ -135,8 +148,8 @@ func (e *Egress) pass(p *partition, r *kgo.Record) {
 // open tracks a record whose deliveries are to be settled, when the memory budget
 // has room for it; nil when the partition has ended meanwhile or the record is
 // tracked already.
-func (e *Egress) open(ctx context.Context, p *partition, r *kgo.Record, pending int) *watermark.Entry {
-	bytes, err := e.budget.take(ctx, p, recordSize(r))
+func (e *Egress) open(ctx context.Context, p *partition, r *kgo.Record, size int64, pending int) *watermark.Entry {
+	bytes, err := e.budget.take(ctx, p, size)
 	if err != nil {
 		return nil
 	}
@@ -202,7 +215,7 @@ func (e *Egress) unreadable(ctx context.Context, p *partition, r *kgo.Record, d 
 		return
 	}
 	e.log.Warn("unreadable record goes to the DLQ", zap.Error(err))
-	entry := e.open(ctx, p, r, 1)
+	entry := e.open(ctx, p, r, recordSize(r), 1)
 	if entry == nil || !p.begin(r.Offset) {
 		return
 	}

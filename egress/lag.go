@@ -15,7 +15,7 @@ import (
 // watchLag keeps the gauges of what waits in Kafka up to date until ctx ends. They
 // are those of the whole groups, whoever owns the partitions.
 func (e *Egress) watchLag(ctx context.Context, client *kgo.Client) {
-	for _, topic := range e.snapshot().Topics() { // there from the start, not from the first record
+	for _, topic := range e.snapshot().Readable() { // there from the start, not from the first record
 		e.met.lag.WithLabelValues(topic).Set(0)
 		e.met.lagSeconds.WithLabelValues(topic).Set(0)
 	}

@@ -36,6 +36,7 @@ type member struct {
 	cluster  string
 	topics   []string
 	tiers    map[string]delay.Tier // by topic; empty for the group of events
+	atEnd    map[string]bool       // topics that begin at their end
 	handle   func(context.Context, *partition, held)
 	forget   func([]*partition) // drops what waits in queues
 	budget   *budget

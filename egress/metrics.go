@@ -20,10 +20,11 @@ const (
 	parkedQueueFull parkedReason = "queue_full" // crowded out
 	parkedQueueWait parkedReason = "queue_wait" // waited too long
 	parkedDisabled  parkedReason = "disabled"   // the subscription takes none now
+	parkedSchema    parkedReason = "schema"     // the schema registry does not answer
 )
 
 func parkedReasons() []parkedReason {
-	return []parkedReason{parkedRetry, parkedHop, parkedQueueFull, parkedQueueWait, parkedDisabled}
+	return []parkedReason{parkedRetry, parkedHop, parkedQueueFull, parkedQueueWait, parkedDisabled, parkedSchema}
 }
 
 // metrics are egress's; every label value comes from a closed set, and children

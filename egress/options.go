@@ -13,6 +13,7 @@ import (
 	"causeway/pkg/health"
 	"causeway/pkg/kafka"
 	"causeway/pkg/outbound"
+	"causeway/schemas"
 )
 
 // Options says what an Egress works on. Limits left zero get their defaults.
@@ -20,6 +21,8 @@ type Options struct {
 	Kafka   kafka.Options
 	Catalog func() *catalog.Snapshot
 	Client  *outbound.Client
+	// Decoder reads records that are framed for a schema registry; nil: there is none.
+	Decoder *schemas.Decoder
 
 	QueueTasks  int           // deliveries waiting for one subscription; 1,000
 	QueueBytes  int64         // bytes of them; 8 MiB
@@ -56,6 +59,9 @@ func (o Options) withDefaults() Options {
 	o.ShutdownTimeout = cmp.Or(o.ShutdownTimeout, 25*time.Second)
 	o.Version = cmp.Or(o.Version, "dev")
 	o.Logger = cmp.Or(o.Logger, zap.NewNop())
+	if o.Decoder == nil {
+		o.Decoder = schemas.NewDecoder(nil)
+	}
 	if o.Health == nil {
 		o.Health = health.NewSet(nil)
 	}

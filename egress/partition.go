@@ -26,9 +26,10 @@ type partition struct {
 	wake chan struct{}      // there is something new in the backlog
 
 	mu       sync.Mutex
-	alive    bool  // may complete, may commit
-	draining bool  // nothing new begins
-	start    int64 // offsets below were settled by an earlier owner: they only fill seen
+	alive    bool      // may complete, may commit
+	draining bool      // nothing new begins
+	since    time.Time // when its topic was first read, if that began at its end
+	start    int64     // offsets below were settled by an earlier owner: they only fill seen
 	marks    watermark.Marks
 	saved    watermark.Mark // last acknowledged commit
 	rewound  bool           // the log went back: an offset that was tracked may be another record's now
@@ -206,6 +207,20 @@ func (p *partition) hush() {
 	default:
 		close(p.quiet)
 	}
+}
+
+// isDraining says whether nothing new may begin.
+func (p *partition) isDraining() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.draining
+}
+
+// began is when the partition's topic was first read, zero if that began at its start.
+func (p *partition) began() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.since
 }
 
 // earlier says whether the offset was settled by another owner.

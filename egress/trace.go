@@ -28,7 +28,7 @@ type processing struct {
 // also when the record comes from a delay topic: all attempts of an event, days apart
 // as they may be, belong to one trace.
 func (e *Egress) process(p *partition, r *kgo.Record, event *schemas.Event, deliveries int) *processing {
-	if e.tracer == nil {
+	if e.tracer == nil || event == nil { // nil: not read yet, it only goes on to wait
 		return nil
 	}
 	_, span := e.tracer.Start(tracing.Under(tracing.Remote(event.Traceparent)), "process "+r.Topic,

@@ -26,14 +26,16 @@ import (
 // Egress delivers events: one member of the group of events, one of the group of
 // delay topics, one pool of attempts.
 type Egress struct {
-	o       Options
-	log     *zap.Logger
-	met     *metrics
-	tracer  trace.Tracer   // nil: nothing is traced
-	kafka   *health.Handle // Kafka answered and the cluster is known
-	served  *health.Handle // every partition is served
-	losses  *losses
-	indexed atomic.Pointer[indexed]
+	o            Options
+	log          *zap.Logger
+	met          *metrics
+	tracer       trace.Tracer   // nil: nothing is traced
+	kafka        *health.Handle // Kafka answered and the cluster is known
+	served       *health.Handle // every partition is served
+	losses       *losses
+	indexed      atomic.Pointer[indexed]
+	foreignThere *health.Handle // every foreign topic is there
+	unresolved   *unresolved    // records whose schema is not known yet
 	// disabled holds the uids of subscriptions that answered 410. It is this
 	// process's knowledge until the catalog keeps it.
 	disabled sync.Map
@@ -67,6 +69,8 @@ func New(o Options) *Egress {
 	}
 	e.losses = &losses{handle: o.Health.Declare(health.Condition{Code: "egress_offsets", Title: "egress went on where it had stopped"})}
 	e.served.OK()
+	e.unresolved = newUnresolved(o.Health)
+	e.foreignThere = o.Health.Declare(health.Condition{Code: "foreign_topics", Title: "the foreign topics are there"})
 	e.dispatch = &dispatcher{
 		tasks: o.QueueTasks, bytes: o.QueueBytes, inFlight: o.InFlight, wait: o.QueueWait,
 		queues:  map[uuid.UUID]*queue{},
@@ -109,7 +113,7 @@ func (e *Egress) Run(ctx context.Context) error {
 	e.kafka.OK()
 
 	committed := e.known(ctx)
-	events, err := e.join("egress", committed[0], nil, e.fanOut, e.snapshot().Topics())
+	events, err := e.join("egress", committed[0], nil, e.fanOut, e.snapshot().Readable())
 	if err != nil {
 		closeProducers()
 		return err
@@ -137,6 +141,7 @@ func (e *Egress) Run(ctx context.Context) error {
 		commits.Go(func() { m.commits(committing) })
 	}
 	loops.Go(func() { e.watchLag(ctx, e.settle.client) })
+	loops.Go(func() { e.watchForeign(ctx, e.settle.client) })
 
 	<-ctx.Done()
 	e.kafka.Fail("egress is stopping")
@@ -227,7 +232,7 @@ const fetchWait = 50 * time.Millisecond
 func (e *Egress) join(name string, committed known, tiers map[string]delay.Tier, handle func(context.Context, *partition, held), topics []string) (*member, error) {
 	group := e.o.Kafka.Prefix + name
 	m := &member{
-		group: group, instance: e.o.Kafka.InstanceID, cluster: e.cluster, topics: topics, tiers: tiers, handle: handle, budget: e.budget, forget: e.dispatch.forget,
+		group: group, instance: e.o.Kafka.InstanceID, cluster: e.cluster, topics: topics, tiers: tiers, atEnd: e.beginAtEnd(), handle: handle, budget: e.budget, forget: e.dispatch.forget,
 		revoke: e.o.RevokeWait, pace: e.o.CommitEvery,
 		log: e.log, met: e.met, served: e.served, losses: e.losses, known: committed,
 		joined:     e.o.Health.Declare(health.Condition{Code: "egress_group_" + name, Title: "egress is in the group " + group, Readiness: true}),
