@@ -34,25 +34,16 @@ var pins string
 // jars returns the folder with Kafka's jars, fetched by Maven on first use into
 // the user's cache, and verified each time.
 func jars(ctx context.Context) (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("find the user's cache folder: %w", err)
-	}
 	// The folder is named for what belongs in it, so that two versions of the
 	// pins never fight over one.
 	sum := sha256.Sum256([]byte(pins))
-	dir := filepath.Join(cache, "causeway", "kafka-"+hex.EncodeToString(sum[:6]))
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", fmt.Errorf("make the cache folder: %w", err)
-	}
-	// Packages are tested in processes of their own, at the same time.
-	unlock, err := exclusive(dir + ".lock")
+	dir, unlock, err := cacheDir("kafka-" + hex.EncodeToString(sum[:6]))
 	if err != nil {
-		return "", fmt.Errorf("lock the cache folder: %w", err)
+		return "", err
 	}
 	defer unlock()
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		if err := fetch(ctx, dir); err != nil {
+		if err := fetch(ctx, dir, pom); err != nil {
 			return "", err
 		}
 	}
@@ -62,8 +53,25 @@ func jars(ctx context.Context) (string, error) {
 	return dir, nil
 }
 
-// fetch lets Maven resolve the pom into dir, which appears only when whole.
-func fetch(ctx context.Context, dir string) error {
+// cacheDir gives a folder of the user's cache, which may not be there yet, and
+// locks it: packages are tested in processes of their own, at the same time.
+func cacheDir(name string) (dir string, unlock func(), err error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", nil, fmt.Errorf("find the user's cache folder: %w", err)
+	}
+	dir = filepath.Join(cache, "causeway", name)
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", nil, fmt.Errorf("make the cache folder: %w", err)
+	}
+	if unlock, err = exclusive(dir + ".lock"); err != nil {
+		return "", nil, fmt.Errorf("lock the cache folder: %w", err)
+	}
+	return dir, unlock, nil
+}
+
+// fetch lets Maven resolve a pom into dir, which appears only when whole.
+func fetch(ctx context.Context, dir string, pom []byte) error {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
 		return fmt.Errorf("%w: no Maven found to fetch it with", errUnavailable)

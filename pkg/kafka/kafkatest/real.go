@@ -12,12 +12,14 @@ import (
 	"time"
 )
 
-// shared holds the clusters of this test process. It is package state on
+// shared holds the clusters and the schema registry of this test process. It is package state on
 // purpose: a cluster takes seconds and hundreds of megabytes, and TestMain is
 // the only place that outlives all tests.
 var shared struct {
 	sync.Mutex
-	clusters map[int]*started
+	clusters    map[int]*started
+	registry    *registry
+	registryErr error
 }
 
 type started struct {
@@ -72,6 +74,12 @@ func stop() {
 		}
 	}
 	shared.clusters = nil
+	if shared.registry != nil {
+		if err := shared.registry.close(); err != nil {
+			fmt.Fprintf(os.Stderr, "kafkatest: end the schema registry: %v\n", err)
+		}
+		shared.registry = nil
+	}
 }
 
 // Prefix is a prefix for topics and groups that no other test has, in place of
