@@ -114,7 +114,7 @@ func newBridge(t *testing.T, o kafka.Options, w wire, schedule []catalog.Duratio
 		t.Fatal(err)
 	}
 	log := zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel))
-	edge := ingress.New(ingress.Options{Catalog: current, Client: producer, Cluster: func() string { return meta.Cluster }, DrainDelay: -1, Logger: log, TracerProvider: w.traces})
+	edge := ingress.New(ingress.Options{Catalog: current, Client: producer, Cluster: func() string { return meta.Cluster }, DrainDelay: -1, ReplyTimeout: 25 * time.Second, Logger: log, TracerProvider: w.traces})
 	client := outbound.New(outbound.Options{
 		AllowLoopback: true, AllowHTTP: true, Dial: w.dial,
 		// In a bubble nothing may touch the resolver: it keeps a channel, which then
