@@ -35,12 +35,7 @@ func (l *attemptLog) record(t *task, started time.Time, res target.Result, out r
 	if t.subscription.CaptureResponse {
 		a.Response, a.ResponseContentType = res.Response, res.ContentType
 	}
-	r, err := a.Record(l.topic)
-	if err != nil {
-		l.dropped.Inc()
-		return
-	}
-	l.client.TryProduce(context.Background(), r, func(_ *kgo.Record, err error) {
+	l.client.TryProduce(context.Background(), a.Record(l.topic), func(_ *kgo.Record, err error) {
 		if err != nil {
 			l.dropped.Inc()
 		}

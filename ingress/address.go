@@ -31,7 +31,7 @@ func containsAddr(prefixes []netip.Prefix, addr netip.Addr) bool {
 // the two headers and passes the other on as it came. Nothing tells which; so where both
 // are there they must agree.
 func (p proxies) client(r *http.Request) (client, peer netip.Addr) {
-	peer = hostAddr(r.RemoteAddr)
+	peer = peerAddr(r.RemoteAddr)
 	if !p.trust(peer) {
 		return peer, peer
 	}
@@ -126,6 +126,15 @@ func forwardedFor(element string) (node string, ok bool) {
 		node, ok = strings.Trim(value, `"`), true
 	}
 	return node, ok && node != "" && !strings.ContainsAny(node, `"\`)
+}
+
+// peerAddr reads what net/http says of a connection, which always has a port.
+func peerAddr(text string) netip.Addr {
+	ported, err := netip.ParseAddrPort(text)
+	if err != nil {
+		return hostAddr(text)
+	}
+	return ported.Addr().Unmap().WithZone("")
 }
 
 // hostAddr reads an address with or without a port, in brackets or not; the zero Addr

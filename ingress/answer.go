@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/gorilla/mux"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -15,7 +14,7 @@ import (
 // serve answers one request and says in metrics and, if it was refused, in one log line
 // what came of it.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	v := &visit{started: time.Now(), name: mux.Vars(r)["source"]}
+	v := &visit{started: time.Now(), name: sourceName(r.URL.Path)}
 	defer func() {
 		if cause := recover(); cause != nil {
 			s.log.Error("panic", zap.Any("cause", cause), zap.ByteString("stack", debug.Stack()))
@@ -53,14 +52,14 @@ func (src *source) accepted(id string, first bool) answer {
 		outcome = outcomeReceived
 	}
 	if src.reply != nil {
-		return answer{outcome, src.reply.Status, src.reply.ContentType, src.reply.Body}
+		return answer{outcome, src.reply.Status, src.contentType, src.reply.Body}
 	}
 	// An ID is visible ASCII, of which Go and JSON quote the same two characters in
 	// the same way.
 	body := make([]byte, 0, 40+len(id))
 	body = append(append(append(body, `{"status":"`...), outcome...), `","id":`...)
 	body = append(strconv.AppendQuote(body, id), '}', '\n')
-	return answer{outcome, http.StatusOK, "application/json", body}
+	return answer{outcome, http.StatusOK, src.contentType, body}
 }
 
 // refuse writes the problem that the error means, and the one line about it.
@@ -84,7 +83,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, v *visit, err er
 		// Or net/http would first read what is left of the body, as slowly as it comes.
 		header.Set("Connection", "close")
 	}
-	s.write(w, answer{status: refusal.status, contentType: "application/problem+json", body: refusal.problem()})
+	s.write(w, answer{status: refusal.status, contentType: []string{"application/problem+json"}, body: refusal.problem()})
 }
 
 func (src *source) encodings() string {
@@ -96,8 +95,8 @@ func (src *source) encodings() string {
 
 func (s *Server) write(w http.ResponseWriter, a answer) {
 	header := w.Header()
-	if a.contentType != "" {
-		header.Set("Content-Type", a.contentType)
+	if a.contentType != nil {
+		header["Content-Type"] = a.contentType
 	}
 	if a.outcome == outcomeHandshake {
 		header.Set("X-Content-Type-Options", "nosniff") // it gives back what the request said

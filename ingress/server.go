@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"causeway/ingress/dedup"
 	"causeway/pkg/health"
+	"causeway/pkg/provider"
 	"causeway/pkg/signature"
 	"causeway/pkg/tracing"
 )
@@ -68,13 +70,31 @@ func New(o Options) *Server {
 
 // Handler serves webhooks without Run's limits on connections and time: for tests.
 func (s *Server) Handler() http.Handler {
-	// As it came: redirecting a POST to a cleaned path would lose it.
-	router := mux.NewRouter().SkipClean(true)
-	router.HandleFunc("/webhooks/{source}", s.serve)
+	router := mux.NewRouter()
+	router.MatcherFunc(isWebhook).HandlerFunc(s.serve)
 	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, &visit{started: time.Now()}, errNoRoute)
 	})
-	return router
+	// Asked for its match alone: the router's own ServeHTTP would redirect a POST to a
+	// cleaned path, which loses it, and copy the request twice for variables and a route
+	// that nobody asks for.
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var match mux.RouteMatch
+		router.Match(r, &match)
+		match.Handler.ServeHTTP(w, r)
+	})
+}
+
+// isWebhook matches /webhooks/{source} without a regular expression.
+func isWebhook(r *http.Request, _ *mux.RouteMatch) bool { return sourceName(r.URL.Path) != "" }
+
+// sourceName is the last part of a webhook's path; "" of any other path.
+func sourceName(path string) string {
+	name, ok := strings.CutPrefix(path, "/webhooks/")
+	if !ok || strings.IndexByte(name, '/') >= 0 {
+		return ""
+	}
+	return name
 }
 
 // visit is what is known of one request so far: mostly the fields of its log line.
@@ -95,8 +115,16 @@ type visit struct {
 type answer struct {
 	outcome     string
 	status      int
-	contentType string
+	contentType []string // of the header; shared by many answers, so never written to
 	body        []byte
+}
+
+// contentType is the value of a reply's header; nil: none.
+func contentType(reply provider.Reply) []string {
+	if reply.ContentType == "" {
+		return nil
+	}
+	return []string{reply.ContentType}
 }
 
 // receive takes one webhook from its headers to the acknowledged record. The order is
@@ -152,7 +180,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (answ
 		}
 	}
 	if reply, ok := src.Provider.Handshake(inside); ok {
-		return answer{outcomeHandshake, reply.Status, reply.ContentType, reply.Body}, nil
+		return answer{outcomeHandshake, reply.Status, contentType(reply), reply.Body}, nil
 	}
 	if r.Method != http.MethodPost {
 		return answer{}, errMethod // a handshake's method without the handshake

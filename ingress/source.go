@@ -23,6 +23,7 @@ type source struct {
 	verifiedBy   string
 	headers      []headerName
 	reply        *provider.Reply // the provider's own answer; nil: ours
+	contentType  []string        // of the answer to an event
 	replyTimeout time.Duration
 	rate         *sourceRate
 	inFlight     *budget // of the topic, which sources may share
@@ -135,13 +136,14 @@ func (s *Server) newSource(spec *catalog.Source, rate *sourceRate, topic *budget
 		cluster:      []byte(s.options.Cluster()),
 		topicName:    []byte(spec.Topic),
 		name:         []byte(spec.Name),
+		contentType:  []string{"application/json"},
 	}
 	src.allow = strings.Join(src.methods, ", ")
 	for _, name := range spec.Headers {
 		src.headers = append(src.headers, headerName{name, http.CanonicalHeaderKey(name)})
 	}
 	if reply, ok := spec.Provider.Reply(); ok {
-		src.reply = &reply
+		src.reply, src.contentType = &reply, contentType(reply)
 	}
 	if limit := spec.Provider.ReplyTimeout(); limit > 0 {
 		src.replyTimeout = min(src.replyTimeout, limit)

@@ -2,8 +2,6 @@ package schemas
 
 import (
 	_ "embed"
-	"fmt"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,42 +43,33 @@ var attemptAvsc string
 // attemptSchema is compiled at first use.
 var attemptSchema = pinned(&attemptAvsc)
 
-// attemptDatums keeps the maps that goavro encodes from: making one for each attempt
-// cost more than encoding it.
-var attemptDatums = sync.Pool{New: func() any { return make(map[string]any, 20) }}
-
 // Record gives the record to produce for a; its key is the event's ID.
-func (a *Attempt) Record(topic string) (*kgo.Record, error) {
+func (a *Attempt) Record(topic string) *kgo.Record {
 	response := a.Response[:min(len(a.Response), maxResponse)]
-	datum := attemptDatums.Get().(map[string]any)
-	defer attemptDatums.Put(datum)
-	datum["event_id"] = avroText(a.EventID)
-	datum["source"] = avroText(a.Source)
-	datum["type"] = avroText(a.Type)
-	datum["tenant"] = avroText(a.Tenant)
-	datum["subscription"] = a.Subscription.String()
-	datum["subscription_name"] = avroText(a.SubscriptionName)
-	datum["origin"] = avroText(formatOrigin(a.Cluster, a.Origin))
-	datum["run"] = orLive(a.Run)
-	datum["attempt"] = a.Attempt
-	datum["hop"] = a.Hop
-	datum["started_at"] = a.Started.UnixMicro()
-	datum["took_micros"] = a.Took.Microseconds()
-	datum["class"] = a.Class
-	datum["status"] = a.Status
-	datum["error"] = clip(a.Error, maxError)
-	datum["verdict"] = a.Verdict
-	datum["reason"] = string(a.Reason)
-	datum["next_due"] = avroTime(a.NextDue)
-	datum["response"] = response
-	datum["response_content_type"] = clip(a.ResponseContentType, maxError)
-	value, err := attemptSchema().encode(datum, 512+len(response))
-	if err != nil {
-		return nil, fmt.Errorf("write attempt of event %.64q to %s: %w", a.EventID, topic, err)
-	}
+	v := avroWriter{attemptSchema().head(512 + len(response))}
+	v.text(a.EventID)
+	v.text(a.Source)
+	v.text(a.Type)
+	v.text(a.Tenant)
+	v.text(a.Subscription.String())
+	v.text(a.SubscriptionName)
+	v.text(formatOrigin(a.Cluster, a.Origin))
+	v.text(orLive(a.Run))
+	v.long(int64(a.Attempt))
+	v.long(int64(a.Hop))
+	v.time(a.Started)
+	v.long(a.Took.Microseconds())
+	v.text(a.Class)
+	v.long(int64(a.Status))
+	v.text(clip(a.Error, maxError))
+	v.text(a.Verdict)
+	v.text(string(a.Reason))
+	v.optionalTime(a.NextDue)
+	v.bytes(response)
+	v.text(clip(a.ResponseContentType, maxError))
 	w := newHeaderWriter(1, 1)
 	w.number(HeaderSchema, schemaVersion)
-	return &kgo.Record{Topic: topic, Key: []byte(a.EventID), Value: value, Headers: w.headers}, nil
+	return &kgo.Record{Topic: topic, Key: []byte(a.EventID), Value: v.b, Headers: w.headers}
 }
 
 // AttemptFromRecord reads an attempt. It shares r's memory.

@@ -70,16 +70,6 @@ func withoutLogicalTypes(tree any) any {
 	return tree
 }
 
-// encode gives datum in single-object encoding; size is a guess that saves
-// growing.
-func (s *avroSchema) encode(datum map[string]any, size int) ([]byte, error) {
-	value, err := s.codec.SingleFromNative(make([]byte, 0, size), datum)
-	if err != nil {
-		return nil, fmt.Errorf("encode as Avro: %w", err)
-	}
-	return value, nil
-}
-
 // decode reads a value in single-object encoding. Only the pinned schema is ever
 // used, never one that the value chooses. The datum shares the value's memory.
 func (s *avroSchema) decode(value []byte) (fields, error) {

@@ -8,32 +8,45 @@ var eventAvsc string
 // eventSchema is compiled at first use: consumers of the raw format never need it.
 var eventSchema = pinned(&eventAvsc)
 
-func encodeEventAvro(e *Event) ([]byte, error) {
-	datum, size := eventDatum(e)
-	return eventSchema().encode(datum, size)
+func encodeEventAvro(e *Event) []byte {
+	return e.appendAvro(eventSchema().head(e.avroSize()))
 }
 
-// eventDatum gives e as goavro takes it, and about how many bytes it needs.
-func eventDatum(e *Event) (datum map[string]any, size int) {
-	headers := make([]any, 0, len(e.Headers))
-	size = 256 + len(e.Body)
-	for name, value := range e.kept() {
-		headers = append(headers, map[string]any{"name": avroText(name), "value": avroText(value)})
-		size += 8 + len(name) + len(value)
+// avroSize is about how many bytes appendAvro writes, and its framing.
+func (e *Event) avroSize() int {
+	size := 256 + len(e.Body)
+	for _, h := range e.Headers {
+		size += 8 + len(h.Name) + len(h.Value)
 	}
-	return map[string]any{
-		"id":             avroText(e.ID),
-		"source":         avroText(e.Source),
-		"type":           avroText(e.Type),
-		"tenant":         avroText(e.Tenant),
-		"received_at":    e.Received.UnixMicro(),
-		"occurred_at":    avroTime(e.Occurred),
-		"content_type":   avroText(e.ContentType),
-		"headers":        headers,
-		"body":           encodeRaw(e),
-		"verified_by":    avroText(e.VerifiedBy),
-		"remote_address": avroText(e.RemoteAddress),
-	}, size
+	return size
+}
+
+// appendAvro writes e's datum.
+func (e *Event) appendAvro(b []byte) []byte {
+	w := avroWriter{b}
+	w.text(e.ID)
+	w.text(e.Source)
+	w.text(e.Type)
+	w.text(e.Tenant)
+	w.time(e.Received)
+	w.optionalTime(e.Occurred)
+	w.text(e.ContentType)
+	headers := int64(0)
+	for range e.kept() {
+		headers++
+	}
+	if headers > 0 { // one block
+		w.long(headers)
+		for name, value := range e.kept() {
+			w.text(name)
+			w.text(value)
+		}
+	}
+	w.long(0) // no more blocks
+	w.bytes(e.Body)
+	w.text(e.VerifiedBy)
+	w.text(e.RemoteAddress)
+	return w.b
 }
 
 func decodeEventAvro(e *Event, value []byte) error {

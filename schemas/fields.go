@@ -43,14 +43,6 @@ func (f fields) time(name string) time.Time {
 	return time.UnixMicro(micros).UTC()
 }
 
-// avroTime gives an optional time as the union's branch, or null.
-func avroTime(t time.Time) any {
-	if !writable(t) {
-		return nil
-	}
-	return map[string]any{"long": t.UnixMicro()}
-}
-
 // avroText gives text as an Avro string has to be. Strangers' headers need not be
 // UTF-8; the record's own headers keep them as they are.
 func avroText(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }

@@ -65,7 +65,7 @@ func (f Format) encode(e *Event) ([]byte, error) {
 	case Raw:
 		return encodeRaw(e), nil
 	case Avro:
-		return encodeEventAvro(e)
+		return encodeEventAvro(e), nil
 	case CloudEvents:
 		return encodeCloudEvent(e)
 	default:

@@ -57,8 +57,33 @@ func (w *headerWriter) time(name string, t time.Time) {
 		return
 	}
 	start := len(w.buffer)
-	w.buffer = t.UTC().AppendFormat(w.buffer, timeLayout)
+	w.buffer = appendTime(w.buffer, t.UTC())
 	w.add(name, start)
+}
+
+// appendTime writes t, a time in UTC, in timeLayout, several times faster than
+// time.AppendFormat does: each record has one or two.
+func appendTime(b []byte, t time.Time) []byte {
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	b = appendDigits(b, year, 4)
+	b = appendDigits(append(b, '-'), int(month), 2)
+	b = appendDigits(append(b, '-'), day, 2)
+	b = appendDigits(append(b, 'T'), hour, 2)
+	b = appendDigits(append(b, ':'), minute, 2)
+	b = appendDigits(append(b, ':'), second, 2)
+	b = appendDigits(append(b, '.'), t.Nanosecond()/int(time.Millisecond), 3)
+	return append(b, 'Z')
+}
+
+// appendDigits writes the last so many digits of n, at most four.
+func appendDigits(b []byte, n, digits int) []byte {
+	var text [4]byte
+	for i := range digits {
+		text[3-i] = byte('0' + n%10)
+		n /= 10
+	}
+	return append(b, text[4-digits:]...)
 }
 
 // headerTexts gives header values as strings that share one allocation: reading

@@ -257,13 +257,8 @@ func (e *Event) RegisteredRecord(topic string, id int) (*kgo.Record, error) {
 	if err := e.check(); err != nil {
 		return nil, fmt.Errorf("write event %.64q to %s: %w", e.ID, topic, err)
 	}
-	datum, size := eventDatum(e)
-	value := append(make([]byte, 0, size), 0)
-	value, err := eventSchema().codec.BinaryFromNative(binary.BigEndian.AppendUint32(value, uint32(id)), datum)
-	if err != nil {
-		return nil, fmt.Errorf("write event %.64q to %s: encode as Avro: %w", e.ID, topic, err)
-	}
-	return &kgo.Record{Topic: topic, Key: []byte(e.ID), Value: value, Headers: e.headers(Avro)}, nil
+	head := binary.BigEndian.AppendUint32(append(make([]byte, 0, e.avroSize()), 0), uint32(id))
+	return &kgo.Record{Topic: topic, Key: []byte(e.ID), Value: e.appendAvro(head), Headers: e.headers(Avro)}, nil
 }
 
 // isFramed tells Confluent's wire format (00, id) from Avro's single-object

@@ -88,7 +88,7 @@ func eventRecord(f Format) func() (*kgo.Record, error) {
 
 func smallestRecord() (*kgo.Record, error) { return smallestEvent().Record("webhooks.s", Raw) }
 
-func attemptRecord() (*kgo.Record, error) { return sampleAttempt().Record("causeway.attempts") }
+func attemptRecord() (*kgo.Record, error) { return sampleAttempt().Record("causeway.attempts"), nil }
 
 func record(r *kgo.Record) func() (*kgo.Record, error) {
 	return func() (*kgo.Record, error) { return r, nil }

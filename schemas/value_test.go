@@ -151,3 +151,45 @@ func TestAvroValueWithMoreBehindIt(t *testing.T) {
 	_, err = FromRecord(r)
 	checkFault(t, err, ErrMalformed, "1 bytes follow it")
 }
+
+// What is written field by field is what goavro, which knows the schema, would have
+// written of the same datum.
+func TestAvroIsWrittenAsGoavroWould(t *testing.T) {
+	event := func(change func(*Event)) []byte {
+		e := sampleEvent(Avro)
+		change(e)
+		return encodeEventAvro(e)
+	}
+	attempt := func(change func(*Attempt)) []byte {
+		a := sampleAttempt()
+		change(a)
+		return a.Record("causeway.attempts").Value
+	}
+	for name, tc := range map[string]struct {
+		schema string
+		value  []byte
+	}{
+		"event":               {eventAvsc, event(func(*Event) {})},
+		"event, bare":         {eventAvsc, event(func(e *Event) { *e = Event{ID: "1", Source: "s", Received: e.Received} })},
+		"event, old":          {eventAvsc, event(func(e *Event) { e.Received = time.Date(1, 1, 1, 0, 0, 0, 1000, time.UTC) })},
+		"event, large":        {eventAvsc, event(func(e *Event) { e.Body = make([]byte, 1<<20) })},
+		"event, not UTF-8":    {eventAvsc, event(func(e *Event) { e.Tenant = "caf\xe9" })},
+		"attempt":             {attemptAvsc, attempt(func(*Attempt) {})},
+		"attempt, the last":   {attemptAvsc, attempt(func(a *Attempt) { a.NextDue = time.Time{} })},
+		"attempt, unanswered": {attemptAvsc, attempt(func(a *Attempt) { a.Response, a.Status = nil, 0 })},
+	} {
+		codec, err := goavro.NewCodec(tc.schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		native, rest, err := codec.NativeFromBinary(tc.value[10:])
+		if err != nil || len(rest) > 0 {
+			t.Errorf("%s: %v, %d bytes left", name, err, len(rest))
+			continue
+		}
+		want, err := codec.BinaryFromNative(nil, native)
+		if err != nil || string(want) != string(tc.value[10:]) {
+			t.Errorf("%s: written %x, goavro writes %x (%v)", name, tc.value[10:], want, err)
+		}
+	}
+}

@@ -79,7 +79,11 @@ func parseTime(text string) time.Time {
 	if text == "" {
 		return time.Time{}
 	}
-	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+	if strings.IndexByte(text, ':') >= 0 { // which no number has, and every RFC 3339 time
+		t, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			return time.Time{}
+		}
 		return t.UTC()
 	}
 	whole, _, _ := strings.Cut(text, ".")
