@@ -108,6 +108,12 @@ func forDays(o *Options) { o.extra = append(o.extra, kgo.FetchMaxWait(time.Minut
 
 // start runs an egress until the returned function stops it and gives its error.
 func (b *bed) start() (stop func() error) {
+	var e *Egress
+	return b.startAs(&e)
+}
+
+// startAs also gives the egress itself.
+func (b *bed) startAs(started **Egress) (stop func() error) {
 	snapshot := catalog.NewSnapshot(0, []*catalog.Source{{Name: "shop", Topic: testTopic}}, b.subs)
 	b.reg = prometheus.NewRegistry()
 	b.health = health.NewSet(nil)
@@ -129,6 +135,7 @@ func (b *bed) start() (stop func() error) {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	done := make(chan error, 1)
 	e := New(o)
+	*started = e
 	go func() { done <- e.Run(ctx) }()
 	stop = sync.OnceValue(func() error {
 		cancel()

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -338,4 +340,64 @@ func (y *yard) letter(dlq string, n int64) *schemas.Delivery {
 	}
 	y.t.Fatalf("no letter %d in a minute", n)
 	return nil
+}
+
+// TestManyPartitionsOnRealKafka: 600 partitions of one group start, are committed,
+// and move to a second member and back. PARTITIONS_TOPICS=50 makes it the whole
+// number (`make partitions`); CI takes a fifth.
+func TestManyPartitionsOnRealKafka(t *testing.T) {
+	topics := 10
+	if n, err := strconv.Atoi(os.Getenv("PARTITIONS_TOPICS")); err == nil {
+		topics = n
+	}
+	began := time.Now()
+	y := newYard(t, 12, topics, always(200))
+	all := 12 * topics
+	t.Logf("%d partitions made in %v", all, time.Since(began).Round(time.Millisecond))
+	began = time.Now()
+	stop := y.start()
+	founded := func() bool {
+		offsets, err := y.admin.FetchOffsets(t.Context(), y.kafka.Prefix+"egress")
+		n := 0
+		offsets.Each(func(kadm.OffsetResponse) { n++ })
+		return err == nil && n == all
+	}
+	await(t, "a commit of every partition", founded)
+	t.Logf("assigned and committed in %v", time.Since(began).Round(time.Millisecond))
+	deliver := func(round string) {
+		t.Helper()
+		began := time.Now()
+		for n, topic := range y.topics {
+			y.publish(topic, nil, ids(fmt.Sprint(round, n), 12)...)
+		}
+		for n := range y.topics {
+			y.arrived(1, ids(fmt.Sprint(round, n), 12)...)
+		}
+		t.Logf("%s: %d events delivered in %v", round, all, time.Since(began).Round(time.Millisecond))
+	}
+	deliver("one")
+	first := y.egress
+
+	began = time.Now()
+	stopSecond := y.start()
+	await(t, "an even share for both", func() bool {
+		owned := func(e *Egress) int {
+			running := e.running.Load()
+			if running == nil {
+				return 0
+			}
+			return len(running.members[0].all())
+		}
+		return owned(first) == all/2 && owned(y.egress) == all/2
+	})
+	t.Logf("shared with a second member in %v", time.Since(began).Round(time.Millisecond))
+	deliver("two")
+	began = time.Now()
+	stop()
+	t.Logf("one stopped in %v", time.Since(began).Round(time.Millisecond))
+	deliver("three")
+	stopSecond()
+	for _, topic := range y.topics {
+		y.committed(topic, 36)
+	}
 }

@@ -48,6 +48,8 @@ type bridge struct {
 	t       *testing.T
 	kafka   kafka.Options
 	url     string // of the source
+	topic   string // of the source
+	calm    string // URL of the other source
 	wire    wire
 	scheme  *signature.Compiled
 	key     signature.Key
@@ -86,11 +88,16 @@ func newBridge(t *testing.T, o kafka.Options, w wire, schedule []catalog.Duratio
 	}
 	sink, door := w.listen(), w.listen()
 	b.url = "http://" + door.Addr().String() + "/webhooks/shop"
+	b.calm = "http://" + door.Addr().String() + "/webhooks/calm"
 	topic := "webhooks.shop-" + strconv.FormatUint(rand.Uint64(), 36)
+	b.topic = topic
 	snapshot, faults := catalog.Build(
-		[]catalog.SourceSpec{{Name: "shop", Provider: "standard-webhooks", Secrets: []string{"env:BRIDGE_SECRET"}, Topic: topic, MaxBody: bridgeLimit}},
+		[]catalog.SourceSpec{
+			{Name: "shop", Provider: "standard-webhooks", Secrets: []string{"env:BRIDGE_SECRET"}, Topic: topic, MaxBody: bridgeLimit},
+			{Name: "calm", Provider: "standard-webhooks", Secrets: []string{"env:BRIDGE_SECRET"}, Topic: topic + "-calm", MaxBody: bridgeLimit},
+		},
 		[]catalog.SubscriptionSpec{{
-			Name: "sink", Topics: []string{topic}, Secrets: []string{"env:BRIDGE_SECRET"},
+			Name: "sink", Topics: []string{topic, topic + "-calm"}, Secrets: []string{"env:BRIDGE_SECRET"},
 			URL: "http://" + sink.Addr().String(), Retry: catalog.RetrySpec{Schedule: schedule},
 		}},
 		catalog.Options{Resolver: secret.NewResolver(), Prefix: "causeway.", AllowTopics: []string{"webhooks.*"}, AllowHTTP: true, ResolveSources: true, ResolveSubscriptions: true})
@@ -107,14 +114,22 @@ func newBridge(t *testing.T, o kafka.Options, w wire, schedule []catalog.Duratio
 		t.Fatal(err)
 	}
 	plan := kafka.Plan(kafka.PlanOptions{
-		Prefix: o.Prefix, Tiers: delay.Names(), Brokers: len(meta.Brokers), MaxBody: bridgeLimit,
-		Sources: []kafka.SourceTopic{{Name: topic, Partitions: 3}},
+		Prefix: o.Prefix, Tiers: delay.Names(), Brokers: len(meta.Brokers), Partitions: 3, MaxBody: bridgeLimit,
+		Sources: []kafka.SourceTopic{{Name: topic, Partitions: 3}, {Name: topic + "-calm", Partitions: 1}},
 	})
-	if _, err := kafka.Ensure(t.Context(), producer, plan); err != nil {
+	log := zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel))
+	admin, err := kgo.NewClient(o.Base("admin")...)
+	if err != nil {
 		t.Fatal(err)
 	}
-	log := zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel))
-	edge := ingress.New(ingress.Options{Catalog: current, Client: producer, Cluster: func() string { return meta.Cluster }, DrainDelay: -1, ReplyTimeout: 25 * time.Second, Logger: log, TracerProvider: w.traces})
+	watch := kafka.NewWatch(kafka.WatchOptions{
+		Client: admin, Plan: func(int) []kafka.Topic { return plan }, Create: true, Look: time.Second, Logger: log,
+		Check: kafka.CheckOptions{Use: kafka.Use{Ingress: true, Egress: true}},
+	})
+	if err := watch.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	edge := ingress.New(ingress.Options{Catalog: current, Client: producer, Cluster: func() string { return meta.Cluster }, Topic: watch.Usable, DrainDelay: -1, ReplyTimeout: 25 * time.Second, Logger: log, TracerProvider: w.traces})
 	client := outbound.New(outbound.Options{
 		AllowLoopback: true, AllowHTTP: true, Dial: w.dial,
 		// In a bubble nothing may touch the resolver: it keeps a channel, which then
@@ -129,6 +144,12 @@ func newBridge(t *testing.T, o kafka.Options, w wire, schedule []catalog.Duratio
 	for name, run := range map[string]func() error{
 		"ingress": func() error { return edge.Run(ctx, door) },
 		"egress":  func() error { return out.Run(ctx) },
+		"topics": func() error {
+			return watch.Run(ctx, func(topic string) {
+				producer.PurgeTopicsFromProducing(topic)
+				out.Recreated(topic)
+			})
+		},
 	} {
 		parts.Go(func() {
 			if err := run(); err != nil {
@@ -144,6 +165,7 @@ func newBridge(t *testing.T, o kafka.Options, w wire, schedule []catalog.Duratio
 		_ = server.Close()
 		parts.Wait()
 		producer.Close()
+		admin.Close()
 	})
 	t.Cleanup(b.stopAll)
 	return b
@@ -173,7 +195,12 @@ func (b *bridge) of(id string) []delivered {
 // the answer's body. Headers are names and values in turn.
 func (b *bridge) post(id string, body []byte, headers ...string) (int, string) {
 	b.t.Helper()
-	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.url, bytes.NewReader(body))
+	return b.postTo(b.url, id, body, headers...)
+}
+
+func (b *bridge) postTo(url, id string, body []byte, headers ...string) (int, string) {
+	b.t.Helper()
+	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		b.t.Fatal(err)
 	}

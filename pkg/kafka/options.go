@@ -6,6 +6,25 @@
 // once: an ingress that never waits for a hung broker longer than it said, a
 // consumer that never jumps over a record, an egress write that is never given
 // up.
+//
+// # Who refuses over which topic
+//
+// A process does not serve with a topic that can lose what it is responsible for:
+//
+//	topics        ingress                 egress
+//	of sources    every setting, missing  retention.ms, retention.bytes, cleanup.policy; warns of the rest
+//	delay, DLQ    does not look           every setting, missing
+//	attempts      does not look           warns
+//
+// The settings are the replication factor, min.insync.replicas,
+// unclean.leader.election.enable, cleanup.policy, retention.ms, retention.bytes and
+// max.message.bytes. message.timestamp.type is not among them: every record is
+// stamped with the time at which it is produced, which is what the broker would
+// stamp it with. Nor are partitions: more or fewer of them lose nothing.
+//
+// To refuse is to wait ([Watch.Await]), not to end: a process that ends is started
+// again and again, and none of its successors says more. What is found later stops
+// nothing ([Watch.Run]).
 package kafka
 
 import (
