@@ -2,10 +2,12 @@ package egress
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
@@ -72,6 +74,9 @@ func (e *Egress) known(ctx context.Context) [2]known {
 	for i, name := range []string{"egress", "delay"} {
 		both[i].highest = map[string]int32{}
 		commits, err := admin.FetchOffsets(ctx, e.o.Kafka.Prefix+name)
+		if errors.Is(err, kerr.GroupIDNotFound) {
+			continue // a first start
+		}
 		if err != nil {
 			e.log.Warn("look up what a group has committed, going on without", zap.String("group", e.o.Kafka.Prefix+name), zap.Error(err))
 			return [2]known{}

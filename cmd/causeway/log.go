@@ -42,7 +42,8 @@ func newLogger(c logConfig, w io.Writer) (log *zap.Logger, flush func(), err err
 	}
 	// A line for each attempt is a system call for each attempt: lines that only
 	// inform are written together, a moment later. From a warning on, at once.
-	buffer := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(w), FlushInterval: 100 * time.Millisecond}
+	// Flushing ends at the write: a terminal or a pipe cannot be synced, and says so.
+	buffer := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(struct{ io.Writer }{w}), FlushInterval: 100 * time.Millisecond}
 	inform := zap.LevelEnablerFunc(func(l zapcore.Level) bool { return l >= level && l < zap.WarnLevel })
 	warn := zap.LevelEnablerFunc(func(l zapcore.Level) bool { return l >= level && l >= zap.WarnLevel })
 	core := zapcore.NewTee(zapcore.NewCore(encoder, buffer, inform), zapcore.NewCore(encoder.Clone(), flushing{buffer}, warn))

@@ -241,10 +241,14 @@ func (w *Watch) create(ctx context.Context, there map[string]kmsg.MetadataRespon
 		}
 	}
 	created, err := Ensure(ctx, w.o.Client, missing)
-	for _, t := range missing {
-		if slices.Contains(created, t.Name) {
-			w.log.Info(why, zap.String("topic", t.Name), zap.Int32("partitions", t.Partitions), zap.Int16("replication_factor", t.Replication))
+	if len(created) > 0 { // in one line: at a first start there are many
+		var said []string
+		for _, t := range missing {
+			if slices.Contains(created, t.Name) {
+				said = append(said, fmt.Sprintf("%s (%d partitions, replication factor %d)", t.Name, t.Partitions, t.Replication))
+			}
 		}
+		w.log.Info(why, zap.Strings("topics", said))
 	}
 	if len(created) > 0 && !w.o.Check.Embedded && w.brokers < 3 {
 		w.log.Warn("the cluster shows few brokers, and topics were made with as many copies: what is stored is lost with them",
