@@ -249,11 +249,12 @@ func TestCollectorDown(t *testing.T) {
 
 // TestCollectorHangs ends in time, whatever the collector does, and leaves nothing behind.
 func TestCollectorHangs(t *testing.T) {
+	t.Setenv("OTEL_BSP_EXPORT_TIMEOUT", "3600000") // nothing else may end it
 	hold := make(chan struct{})
 	o := newOTLP(t, httptest.NewServer)
 	o.answer = func(http.ResponseWriter, *http.Request) { <-hold }
 	defer close(hold)
-	on, _, reg, _ := made(t, &traceSettings{endpoint: o.URL + "/v1/traces"})
+	on, _, reg, _ := made(t, &traceSettings{endpoint: o.URL + "/v1/traces", timeout: time.Hour})
 	for range 1000 {
 		on.span("lost")
 	}
