@@ -56,7 +56,9 @@ type Options struct {
 	InstanceID     string
 	SessionTimeout time.Duration // after which the others take over from a member that is not heard of; default 45 s
 	MaxBody        int64         // largest body that any source accepts, as in PlanOptions; default 1 MiB
-	Extra          []kgo.Opt     // added last, so they win: TLS, SASL, and in tests the dialer and long waits
+	TLS            *TLS          // nil: connections are not secured
+	SASL           *SASL         // nil: the brokers don't ask who we are
+	Extra          []kgo.Opt     // added last, so they win: in tests the dialer and long waits
 	Logger         *zap.Logger
 	// Registerer takes the clients' own metrics, causeway_kafka_*, told apart by
 	// their label client. With nil there are none.
@@ -176,6 +178,10 @@ func (o Options) client(role string, parts ...[]kgo.Opt) []kgo.Opt {
 		// is known to be wrong, after a minute when nothing is.
 		kgo.MetadataMinAge(time.Second),
 		kgo.MetadataMaxAge(time.Minute),
+		kgo.Dialer(o.dial),
+	}
+	if o.SASL != nil {
+		opts = append(opts, kgo.SASL(o.SASL.mechanism()))
 	}
 	if o.Registerer != nil {
 		opts = append(opts, kgo.WithHooks(kprom.NewMetrics("causeway",

@@ -2,6 +2,7 @@ package secret
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -13,13 +14,14 @@ import (
 )
 
 const (
-	maxFile    = 64 << 10        // bytes
+	maxFile    = 64 << 10        // bytes, of a secret
 	checkEvery = 5 * time.Second // how often a file is looked at, at most
 )
 
 // cachedFile is one secret file and what was last read from it.
 type cachedFile struct {
 	path    string
+	most    int64      // bytes; 0: maxFile
 	reading sync.Mutex // held by the one who reads; the others go on with what is known
 	last    atomic.Pointer[reading]
 }
@@ -61,7 +63,7 @@ func (f *cachedFile) problem() error {
 }
 
 func (f *cachedFile) read(last *reading) *reading {
-	content, err := readFile(f.path)
+	content, err := readFile(f.path, cmp.Or(f.most, maxFile))
 	next := &reading{err: err, at: time.Now()}
 	if last != nil {
 		next.secret = last.secret
@@ -76,9 +78,9 @@ func (f *cachedFile) read(last *reading) *reading {
 
 func due(last *reading) bool { return time.Since(last.at) >= checkEvery }
 
-// readFile reads a regular file of at most 64 KiB and cuts one line end off,
+// readFile reads a regular file of at most that many bytes and cuts one line end off,
 // which editors and echo add. Content never becomes part of an error.
-func readFile(path string) ([]byte, error) {
+func readFile(path string, most int64) ([]byte, error) {
 	// Without O_NONBLOCK, opening a named pipe waits for a writer for ever.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -92,12 +94,12 @@ func readFile(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("is not a regular file")
 	}
-	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	content, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", errors.Unwrap(err))
 	}
-	if len(content) > maxFile {
-		return nil, errors.New("is larger than 64 KiB")
+	if int64(len(content)) > most {
+		return nil, fmt.Errorf("is larger than %d KiB", most>>10)
 	}
 	if n := len(content); n > 0 && content[n-1] == '\n' {
 		content = bytes.TrimSuffix(content[:n-1], []byte("\r"))

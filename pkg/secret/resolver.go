@@ -3,6 +3,7 @@ package secret
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -14,7 +15,11 @@ type Resolver struct {
 	mu        sync.RWMutex
 	variables map[string]Secret
 	files     map[string]*cachedFile
+	derived   []derived
 }
+
+// derived is what is made of files by more than reading them.
+type derived interface{ problem() error }
 
 // NewResolver gives an empty Resolver.
 func NewResolver() *Resolver {
@@ -49,22 +54,30 @@ func (r *Resolver) Resolve(ref Ref) (Secret, error) {
 }
 
 // Problems lists the files that could not be read again and whose last good
-// content is in use, in the order of their paths.
+// content is in use, in the order of their paths, then the certificates of which
+// that is true. These it looks at when they are due: long connections use none.
 func (r *Resolver) Problems() []error {
 	r.mu.RLock()
-	defer r.mu.RUnlock()
-	var paths []string
-	for path := range r.files {
-		paths = append(paths, path)
-	}
-	slices.Sort(paths)
+	files, certificates := maps.Clone(r.files), slices.Clone(r.derived)
+	r.mu.RUnlock()
 	var errs []error
-	for _, path := range paths {
-		if err := r.files[path].problem(); err != nil {
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		if err := files[path].problem(); err != nil {
 			errs = append(errs, fmt.Errorf("secret file:%s: the last good content stays in use: %w", path, err))
 		}
 	}
+	for _, c := range certificates {
+		if err := c.problem(); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	return errs
+}
+
+func (r *Resolver) derive(d derived) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.derived = append(r.derived, d)
 }
 
 var errEmpty = errors.New("is empty")

@@ -23,6 +23,7 @@ type Cluster struct {
 	lib     string
 	jit     []string // of a broker's JVM
 	brokers []*broker
+	secured *Secured // nil: the brokers let everybody in
 }
 
 // broker is one member. Its ports stay its own over a restart.
@@ -31,13 +32,14 @@ type broker struct {
 	port, controller int
 	dir              string
 	process          *Process
+	secured          *Secured
 }
 
 // Start starts a cluster with that many brokers and returns when all of them
 // are in it. Close ends it. This is for programs that measure, so the brokers
 // run as they would in production; tests share a quicker one by Real.
 func Start(ctx context.Context, brokers int) (*Cluster, error) {
-	return launch(ctx, brokers, []string{"-Xmx512m"})
+	return launch(ctx, brokers, []string{"-Xmx512m"}, nil)
 }
 
 // errEnded says that a broker gave up, as it does when its port is taken.

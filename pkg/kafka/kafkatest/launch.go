@@ -22,7 +22,7 @@ func quick() []string {
 	return []string{"-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
 }
 
-func launch(ctx context.Context, brokers int, jit []string) (*Cluster, error) {
+func launch(ctx context.Context, brokers int, jit []string, secured *Secured) (*Cluster, error) {
 	java, err := findJava(ctx)
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func launch(ctx context.Context, brokers int, jit []string) (*Cluster, error) {
 	// A port that was free a moment ago can be taken when the broker wants it:
 	// then everything starts anew with others.
 	for try := 1; ; try++ {
-		c := &Cluster{java: java, lib: lib, jit: jit}
+		c := &Cluster{java: java, lib: lib, jit: jit, secured: secured}
 		err := c.start(ctx, brokers)
 		if err == nil {
 			return c, nil
@@ -50,7 +50,11 @@ func (c *Cluster) start(ctx context.Context, n int) (err error) {
 	if c.dir, err = scratch(); err != nil {
 		return err
 	}
-	ports, err := freePorts(2 * n)
+	more := 0
+	if c.secured != nil {
+		more = 5
+	}
+	ports, err := freePorts(2*n + more)
 	if err != nil {
 		return err
 	}
@@ -62,6 +66,14 @@ func (c *Cluster) start(ctx context.Context, n int) (err error) {
 		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", b.id, b.controller))
 	}
 	for _, b := range c.brokers {
+		if err := os.MkdirAll(b.dir, 0o755); err != nil {
+			return fmt.Errorf("make a broker's folder: %w", err)
+		}
+		if c.secured != nil {
+			if err := c.secured.listen(b, ports[2*n:]); err != nil {
+				return err
+			}
+		}
 		if err := b.configure(voters); err != nil {
 			return err
 		}
@@ -79,9 +91,6 @@ func (c *Cluster) start(ctx context.Context, n int) (err error) {
 
 // configure writes a broker's files.
 func (b *broker) configure(voters []string) error {
-	if err := os.MkdirAll(b.dir, 0o755); err != nil {
-		return fmt.Errorf("make a broker's folder: %w", err)
-	}
 	for path, text := range map[string]string{b.settings(): b.properties(voters), b.logging(): log4j} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			return fmt.Errorf("write a broker's settings: %w", err)
@@ -94,7 +103,11 @@ func (b *broker) configure(voters []string) error {
 // copies under ids of their own, since it takes seconds each time.
 func (c *Cluster) format(ctx context.Context) error {
 	first, cluster := c.brokers[0], newID()
-	tool := exec.CommandContext(ctx, c.java, c.jvm(first, quick(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", first.settings())...)
+	args := []string{"kafka.tools.StorageTool", "format", "-t", cluster, "-c", first.settings()}
+	if c.secured != nil {
+		args = append(args, c.secured.users()...)
+	}
+	tool := exec.CommandContext(ctx, c.java, c.jvm(first, quick(), args...)...)
 	if out, err := tool.CombinedOutput(); err != nil {
 		return fmt.Errorf("format a broker's folder: %w: %s", err, lastLine(out))
 	}

@@ -13,13 +13,18 @@ func (b *broker) properties(voters []string) string {
 	if len(voters) >= 3 {
 		copies, insync = 3, 2
 	}
+	addresses, protocols, security := "", "", ""
+	if b.secured != nil {
+		addresses, protocols = b.secured.listeners()
+		security = b.secured.properties(b)
+	}
 	return fmt.Sprintf(`process.roles=broker,controller
 node.id=%[1]d
 controller.quorum.voters=%[2]s
-listeners=PLAINTEXT://127.0.0.1:%[3]d,CONTROLLER://127.0.0.1:%[4]d
-advertised.listeners=PLAINTEXT://127.0.0.1:%[3]d
+listeners=PLAINTEXT://127.0.0.1:%[3]d,CONTROLLER://127.0.0.1:%[4]d%[8]s
+advertised.listeners=PLAINTEXT://127.0.0.1:%[3]d%[8]s
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT%[9]s
 log.dirs=%[5]s
 default.replication.factor=%[6]d
 min.insync.replicas=%[7]d
@@ -36,7 +41,7 @@ share.coordinator.state.topic.num.partitions=1
 share.coordinator.state.topic.replication.factor=%[6]d
 share.coordinator.state.topic.min.isr=%[7]d
 log.cleaner.dedupe.buffer.size=16777216
-`, b.id, strings.Join(voters, ","), b.port, b.controller, b.data(), copies, insync)
+%[10]s`, b.id, strings.Join(voters, ","), b.port, b.controller, b.data(), copies, insync, addresses, protocols, security)
 }
 
 const log4j = `status=error

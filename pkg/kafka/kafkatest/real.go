@@ -43,7 +43,7 @@ func Real(t testing.TB, brokers int) *Cluster {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 		defer cancel()
 		s = new(started)
-		s.cluster, s.err = launch(ctx, brokers, quick())
+		s.cluster, s.err = launch(ctx, brokers, quick(), nil)
 		shared.clusters[brokers] = s
 	}
 	if errors.Is(s.err, errUnavailable) && os.Getenv("REQUIRE_KAFKA") != "1" {
@@ -64,6 +64,7 @@ func Main(m *testing.M) {
 }
 
 func stop() {
+	stopSecured()
 	shared.Lock()
 	defer shared.Unlock()
 	for n, s := range shared.clusters {
