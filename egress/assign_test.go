@@ -201,7 +201,7 @@ func TestATopicThatIsNotKnownYetIsLookedUpAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer client.Close()
-		m := &member{client: client, topicIDs: map[string]kadm.TopicID{}}
+		m := &member{client: client, topicIDs: map[string]kadm.TopicID{}, denied: noneDenied()}
 		if err := m.describe(t.Context(), []string{"late"}); err != nil {
 			t.Fatal(err)
 		}

@@ -92,7 +92,12 @@ func (m *member) commit(ctx context.Context, partitions []*partition) error {
 			name = m.topicOf(t.TopicID)
 		}
 		for _, rp := range t.Partitions {
-			if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
+			err := kerr.ErrorForCode(rp.ErrorCode)
+			if m.denied.Note("READ", name, err) {
+				m.touch() // again with the next
+				continue
+			}
+			if err != nil {
 				errs = append(errs, fmt.Errorf("commit %s/%d of group %s: %w", name, rp.Partition, m.group, err))
 				continue
 			}

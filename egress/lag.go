@@ -12,6 +12,10 @@ import (
 	"causeway/pkg/cursor"
 )
 
+// deniedFor is how long the last refusal to read a topic counts: each fetch would
+// be refused again.
+const deniedFor = time.Minute
+
 // watchLag keeps the gauges of what waits in Kafka up to date until ctx ends. They
 // are those of the whole groups, whoever owns the partitions.
 func (e *Egress) watchLag(ctx context.Context, client *kgo.Client) {
@@ -19,13 +23,18 @@ func (e *Egress) watchLag(ctx context.Context, client *kgo.Client) {
 		e.met.lag.WithLabelValues(topic).Set(0)
 		e.met.lagSeconds.WithLabelValues(topic).Set(0)
 	}
-	admin := kadm.NewClient(client)
+	admin, said := kadm.NewClient(client), ""
 	tick := time.NewTicker(e.o.LagEvery)
 	defer tick.Stop()
 	for {
-		if err := e.measureLag(ctx, admin); err != nil && ctx.Err() == nil {
+		err := e.measureLag(ctx, admin)
+		if err == nil {
+			said = ""
+		} else if text := err.Error(); ctx.Err() == nil && text != said {
+			said = text
 			e.log.Warn("look up consumer lag", zap.Error(err))
 		}
+		e.denied.Forget(deniedFor)
 		select {
 		case <-ctx.Done():
 			return

@@ -13,6 +13,7 @@ import (
 
 	"causeway/egress/delay"
 	"causeway/pkg/health"
+	"causeway/pkg/kafka"
 )
 
 // How far back, in record time and in number, a delay record's twin is looked for.
@@ -50,6 +51,8 @@ type member struct {
 	joined *health.Handle
 	served *health.Handle
 	losses *losses
+	denied *kafka.Denied
+	said   string // of the last failure of the session, as long as it lasts
 
 	mu         sync.Mutex
 	partitions map[topicPartition]*partition
@@ -87,8 +90,18 @@ func (m *member) OnGroupManageError(err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	m.joined.Fail(fmt.Sprintf("group %s: %v", m.group, err))
-	m.log.Error("consumer group session ended, joining again", zap.String("group", m.group), zap.Error(err))
+	text := fmt.Sprintf("group %s: %v", m.group, err)
+	if kafka.IsDenied(err) {
+		text += ": an ACL has to allow READ on the group"
+	}
+	m.joined.Fail(text)
+	m.mu.Lock()
+	again := text == m.said
+	m.said = text
+	m.mu.Unlock()
+	if !again {
+		m.log.Error("consumer group session ended, joining again", zap.String("group", m.group), zap.Error(err))
+	}
 }
 
 // options are the client's: run is the context of the partitions' goroutines.
@@ -122,11 +135,17 @@ func (m *member) poll(ctx context.Context) {
 				m.dataLoss(lost)
 			}
 			m.met.fetchErrors.Inc()
+			if m.denied.Note("READ", topic, err) {
+				return
+			}
 			m.log.Error("fetch", zap.String("topic", topic), zap.Int32("partition", id), zap.Error(err))
 		})
 		now := time.Now()
 		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 			m.countMissed(f)
+			if len(f.Records) > 0 {
+				m.denied.Note("READ", f.Topic, nil)
+			}
 			m.deliver(f.Records, now)
 		})
 	}
@@ -196,6 +215,7 @@ func (m *member) assigned(cl *kgo.Client, assigned map[string][]int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.as, _ = cl.GroupMetadata()
+	m.said = ""
 	for topic, ids := range assigned {
 		for _, id := range ids {
 			m.partitions[topicPartition{topic, id}] = newPartition(m, topic, id)

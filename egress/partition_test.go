@@ -12,6 +12,8 @@ import (
 	"go.uber.org/zap"
 
 	"causeway/egress/watermark"
+	"causeway/pkg/health"
+	"causeway/pkg/kafka"
 )
 
 // idleMember is a member without a group: its client never reaches anything.
@@ -27,8 +29,13 @@ func idleMember(t *testing.T) *member {
 	return &member{
 		group: "g", client: client, log: zap.NewNop(), revoke: 20 * time.Second,
 		budget: newBudget(1 << 20), forget: func([]*partition) {}, handle: func(context.Context, *partition, held) {},
+		denied:     noneDenied(),
 		partitions: map[topicPartition]*partition{}, dirty: make(chan struct{}, 1), committing: make(chan struct{}, 1),
 	}
+}
+
+func noneDenied() *kafka.Denied {
+	return kafka.NewDenied(health.NewSet(nil).Declare(health.Condition{Code: "topics"}), zap.NewNop())
 }
 
 func (m *member) own(topic string, id int32) *partition {

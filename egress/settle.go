@@ -123,6 +123,7 @@ func (s *settler) produce(w *write) {
 			s.again(w, err)
 			return
 		}
+		s.e.denied.Note("WRITE", w.record.Topic, nil)
 		w.acknowledged()
 		s.e.settled(w.task)
 		w.task.partition.end()
@@ -148,7 +149,12 @@ func (s *settler) failed(w *write, err error) {
 		return
 	}
 	s.e.met.settleErrors.Inc()
-	s.e.log.Error("write to Kafka, trying again", zap.String("topic", w.record.Topic), zap.Error(err))
+	if s.e.denied.Note("WRITE", w.record.Topic, err) {
+		s.client.ForceMetadataRefresh() // the client looks again for itself only after a while
+		s.alone.ForceMetadataRefresh()
+	} else {
+		s.e.log.Error("write to Kafka, trying again", zap.String("topic", w.record.Topic), zap.Error(err))
+	}
 	pause := time.NewTimer(time.Second)
 	defer pause.Stop()
 	select {

@@ -38,6 +38,7 @@ func (m *member) describe(ctx context.Context, topics []string) error {
 		switch {
 		case d.Err == nil:
 			m.topicIDs[d.Topic] = d.ID
+		case m.denied.Note("DESCRIBE", d.Topic, d.Err): // the others go on
 		case !errors.Is(d.Err, kerr.UnknownTopicOrPartition): // not known yet, or deleted
 			errs = append(errs, fmt.Errorf("look up topic %s: %w", d.Topic, d.Err))
 		}

@@ -20,6 +20,7 @@ import (
 	"causeway/egress/target"
 	"causeway/pkg/catalog"
 	"causeway/pkg/health"
+	"causeway/pkg/kafka"
 	"causeway/pkg/tracing"
 )
 
@@ -33,6 +34,7 @@ type Egress struct {
 	kafka        *health.Handle // Kafka answered and the cluster is known
 	served       *health.Handle // every partition is served
 	losses       *losses
+	denied       *kafka.Denied // topics that ACLs keep us from
 	indexed      atomic.Pointer[indexed]
 	foreignThere *health.Handle // every foreign topic is there
 	unresolved   *unresolved    // records whose schema is not known yet
@@ -71,6 +73,7 @@ func New(o Options) *Egress {
 	e.served.OK()
 	e.unresolved = newUnresolved(o.Health)
 	e.foreignThere = o.Health.Declare(health.Condition{Code: "foreign_topics", Title: "the foreign topics are there"})
+	e.denied = kafka.NewDenied(o.Health.Declare(health.Condition{Code: "egress_topics", Title: "egress may read and write its topics"}), o.Logger)
 	e.dispatch = &dispatcher{
 		tasks: o.QueueTasks, bytes: o.QueueBytes, inFlight: o.InFlight, wait: o.QueueWait,
 		queues:  map[uuid.UUID]*queue{},
@@ -234,7 +237,7 @@ func (e *Egress) join(name string, committed known, tiers map[string]delay.Tier,
 	m := &member{
 		group: group, instance: e.o.Kafka.InstanceID, cluster: e.cluster, topics: topics, tiers: tiers, atEnd: e.beginAtEnd(), handle: handle, budget: e.budget, forget: e.dispatch.forget,
 		revoke: e.o.RevokeWait, pace: e.o.CommitEvery,
-		log: e.log, met: e.met, served: e.served, losses: e.losses, known: committed,
+		log: e.log, met: e.met, served: e.served, losses: e.losses, denied: e.denied, known: committed,
 		joined:     e.o.Health.Declare(health.Condition{Code: "egress_group_" + name, Title: "egress is in the group " + group, Readiness: true}),
 		partitions: map[topicPartition]*partition{},
 		topicIDs:   map[string]kadm.TopicID{},

@@ -68,7 +68,7 @@ func TestACopyInFlightFailsWithTheFirstAndTheRetryIsAccepted(t *testing.T) {
 	src := stripe(t)
 	inWorld(t, Options{}, []*catalog.Source{src}, func(w *world) {
 		w.expect(w.signed(src, `{"id":"evt_0"}`), 200, "received")
-		w.bubble.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed})
+		w.bubble.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.UnknownServerError})
 		release := w.hold()
 		first := w.send(w.signed(src, `{"id":"evt_1"}`))
 		second := w.send(w.signed(src, `{"id":"evt_1"}`))
@@ -252,7 +252,7 @@ func TestProduceErrors(t *testing.T) {
 		code   string
 	}{
 		"too large for the topic": {kerr.MessageTooLarge, 413, "record_too_large"},
-		"not allowed to write":    {kerr.TopicAuthorizationFailed, 503, "kafka_unavailable"},
+		"not allowed to write":    {kerr.TopicAuthorizationFailed, 503, "topic_denied"},
 		"an unknown fault":        {kerr.UnknownServerError, 503, "kafka_unavailable"},
 		"refused as invalid":      {kerr.InvalidRecord, 503, "kafka_unavailable"},
 	} {

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"causeway/pkg/health"
+	"causeway/pkg/kafka"
 )
 
 const (
@@ -23,14 +24,20 @@ const (
 type kafkaHealth struct {
 	client *kgo.Client
 	handle *health.Handle
+	denied *kafka.Denied
 	start  time.Time
 
 	failing atomic.Int64          // since when no record was stored, in nanoseconds after start; 0: the last one was
 	last    atomic.Pointer[error] // of the failures
 }
 
-// note hears what became of each record.
-func (k *kafkaHealth) note(err error) {
+// note hears what became of each record. A topic that an ACL denies says nothing
+// about the others; once it is allowed, the client has to look again to notice.
+func (k *kafkaHealth) note(topic string, err error) {
+	if k.denied.Note("WRITE", topic, err) {
+		k.client.ForceMetadataRefresh()
+		return
+	}
 	if err != nil && !narrow(err) {
 		k.failed(err)
 	} else if k.failing.Load() != 0 {

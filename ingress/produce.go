@@ -37,7 +37,7 @@ func (s *Server) produce(src *source, e *event, rec *kgo.Record, claim *dedup.Cl
 		src.inFlight.give(size)
 		s.metrics.produce.Observe(seconds(started))
 		produced(span, rec, err)
-		s.kafka.note(err)
+		s.kafka.note(src.Topic, err)
 		switch {
 		case missing(err):
 			err = fmt.Errorf("%w: produce to %s: %w", errTopicMissing, src.Topic, err)

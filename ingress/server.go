@@ -17,6 +17,7 @@ import (
 
 	"causeway/ingress/dedup"
 	"causeway/pkg/health"
+	"causeway/pkg/kafka"
 	"causeway/pkg/provider"
 	"causeway/pkg/signature"
 	"causeway/pkg/tracing"
@@ -64,6 +65,9 @@ func New(o Options) *Server {
 	s.kafka = &kafkaHealth{client: o.Client, start: s.start, handle: o.Health.Declare(health.Condition{
 		Code: "ingress_kafka", Title: "Kafka stores webhooks", Readiness: true,
 	})}
+	s.kafka.denied = kafka.NewDenied(o.Health.Declare(health.Condition{
+		Code: "ingress_topics", Title: "Ingress may write to the topics of all sources",
+	}), o.Logger)
 	s.table.Store(&table{})
 	return s
 }

@@ -123,6 +123,10 @@ func refusals() []refusal {
 			"The event is larger than a record of its topic may be: raise the topic's max.message.bytes or lower the source's max_body.", 0,
 		},
 		{
+			kerr.TopicAuthorizationFailed, http.StatusServiceUnavailable, "topic_denied", "Topic denied",
+			"Kafka does not let causeway write to the source's topic: an ACL is missing there. Send it again.", 30,
+		},
+		{
 			kgo.ErrMaxBuffered, http.StatusServiceUnavailable, "buffer_full", "Buffer full",
 			"Kafka takes events more slowly than they come. Send it again.", 2,
 		},

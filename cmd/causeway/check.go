@@ -36,8 +36,13 @@ func runCheck(ctx context.Context, c *common) error {
 	resolver := secret.NewResolver()
 	snapshot := p.build(catalog.Options{Resolver: resolver, ResolveSources: true, ResolveSubscriptions: true})
 	traces := p.traces(os.Getenv, resolver)
+	security := p.connection(resolver)
+	p.ingressTLS(resolver)
 	for _, name := range p.unknown {
 		fmt.Fprintf(c.stdout, "warning: %s\n", unknownVariable(name))
+	}
+	for _, text := range p.warnings {
+		fmt.Fprintf(c.stdout, "warning: %s\n", text)
 	}
 	wrong := 0
 	if err := p.err(); err != nil {
@@ -50,10 +55,13 @@ func runCheck(ctx context.Context, c *common) error {
 		}
 	}
 	wrong += checkRegistry(ctx, c, p.config.Registry, snapshot)
-	if len(p.config.Kafka.Brokers) == 0 {
+	switch {
+	case len(p.config.Kafka.Brokers) == 0:
 		fmt.Fprintln(c.stdout, "kafka: kafka.brokers names none, so only causeway dev can run, on its embedded broker")
-	} else {
-		wrong += checkKafka(ctx, c, p.config, snapshot)
+	case p.faulty("kafka", "brokers"), p.faulty("kafka", "tls"), p.faulty("kafka", "sasl"):
+		fmt.Fprintln(c.stdout, "kafka: not asked: its settings have to be mended first")
+	default:
+		wrong += checkKafka(ctx, c, p.config, security, snapshot)
 	}
 	if wrong > 0 {
 		fmt.Fprintf(c.stdout, "%d wrong\n", wrong)
@@ -63,22 +71,36 @@ func runCheck(ctx context.Context, c *common) error {
 	return nil
 }
 
-// checkKafka compares what is in Kafka with the plan and returns how much is wrong.
-func checkKafka(ctx context.Context, c *common, conf config, snapshot *catalog.Snapshot) int {
+// checkKafka goes the way to Kafka, looks around there, and returns how much is wrong.
+func checkKafka(ctx context.Context, c *common, conf config, security connection, snapshot *catalog.Snapshot) int {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	say := func(format string, args ...any) int {
 		fmt.Fprintf(c.stdout, "kafka: "+format+"\n", args...)
 		return 1
 	}
-	client, err := kgo.NewClient(kafka.Options{Brokers: conf.Kafka.Brokers, ClientID: conf.Kafka.ClientID, Logger: zap.NewNop()}.Base("check")...)
+	clients := kafka.Options{Brokers: conf.Kafka.Brokers, ClientID: conf.Kafka.ClientID, TLS: security.tls, SASL: security.sasl, Logger: zap.NewNop()}
+	reached, unreached := reach(ctx, clients)
+	for _, fault := range unreached {
+		say("%s", fault)
+	}
+	if len(reached.Brokers) == 0 {
+		return len(unreached)
+	}
+	return len(unreached) + checkCluster(ctx, c, conf, clients, snapshot)
+}
+
+// checkCluster compares the topics of a cluster that can be reached with the plan.
+func checkCluster(ctx context.Context, c *common, conf config, clients kafka.Options, snapshot *catalog.Snapshot) int {
+	say := func(format string, args ...any) int {
+		fmt.Fprintf(c.stdout, "kafka: "+format+"\n", args...)
+		return 1
+	}
+	client, err := kgo.NewClient(clients.Base("check")...)
 	if err != nil {
 		return say("%v", err)
 	}
 	defer client.Close()
-	if err := ping(ctx, client); err != nil {
-		return say("%s: no broker answers: %v", strings.Join(conf.Kafka.Brokers, ", "), err)
-	}
 	found, err := describe(ctx, client)
 	if err != nil {
 		return say("%v", err)

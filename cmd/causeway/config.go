@@ -30,6 +30,8 @@ type kafkaConfig struct {
 	ClientID       string           `json:"client_id,omitempty" doc:"Client id shown to the brokers; causeway when left out."`
 	InstanceID     string           `json:"instance_id,omitempty" doc:"Makes egress a static member of its groups under this name, which no other process may have; left out, a process that stops hands its partitions on at once."`
 	SessionTimeout catalog.Duration `json:"session_timeout,omitempty" doc:"How long Kafka waits for an egress process that is not heard of before its partitions go to the others, 6s to 30m; 45s when left out."`
+	TLS            kafkaTLSConfig   `json:"tls,omitempty" doc:"TLS with the brokers."`
+	SASL           kafkaSASLConfig  `json:"sasl,omitempty" doc:"Authentication with the brokers."`
 	Topics         topicsConfig     `json:"topics,omitempty" doc:"Which topics may be used, and how they are made."`
 	AllowUnsafe    []kafka.Risk     `json:"allow_unsafe,omitempty" enum:"replication_factor,min_insync_replicas,unclean_leader_election,retention_ms,retention_bytes,cleanup_policy,max_message_bytes" doc:"Settings of topics with which records can be lost and that are accepted all the same; none when left out."`
 }
@@ -43,6 +45,7 @@ type topicsConfig struct {
 
 type ingressConfig struct {
 	Listen          string               `json:"listen,omitempty" doc:"Address for webhooks, host:port; :8700 when left out, 127.0.0.1:8700 in causeway dev."`
+	TLS             ingressTLSConfig     `json:"tls,omitempty" doc:"TLS for webhooks."`
 	PublicURL       string               `json:"public_url,omitempty" doc:"How providers reach ingress from outside, like https://hooks.example.com."`
 	ReplyTimeout    catalog.Duration     `json:"reply_timeout,omitempty" doc:"Longest wait for Kafka before a provider gets a 503; 5s when left out, less where the provider waits less."`
 	DrainDelay      *catalog.Duration    `json:"drain_delay,omitempty" doc:"How long ingress goes on accepting after SIGTERM while it is not ready; 5s when left out, 0s in causeway dev."`

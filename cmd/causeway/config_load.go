@@ -20,6 +20,7 @@ const envConfig = envPrefix + "CONFIG" // the path of the process file
 type processFile struct {
 	config   config
 	unknown  []string // CAUSEWAY_* that mean nothing here
+	warnings []string // what is allowed and probably not meant
 	document *document
 	path     string
 }
@@ -89,6 +90,14 @@ func (p *processFile) fault(k keys, format string, args ...any) {
 	if !known {
 		p.document.fault(k, p.document.place(k), format, args...)
 	}
+}
+
+// warn notes what is allowed and probably not meant.
+func (p *processFile) warn(text string) { p.warnings = append(p.warnings, text) }
+
+// faulty says whether a part of the file is wrong.
+func (p *processFile) faulty(part ...string) bool {
+	return slices.ContainsFunc(p.document.faults, func(f fault) bool { return f.keys.under(part) || keys(part).under(f.keys) })
 }
 
 // err is everything wrong with the configuration, nil when nothing is.

@@ -70,10 +70,16 @@ func faultsOf(t *testing.T, text []byte, environ []string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.build(catalog.Options{Resolver: secret.NewResolver(), ResolveSources: true, ResolveSubscriptions: true})
+	resolver := secret.NewResolver()
+	p.build(catalog.Options{Resolver: resolver, ResolveSources: true, ResolveSubscriptions: true})
+	p.connection(resolver)
+	p.ingressTLS(resolver)
 	var b strings.Builder
 	for _, name := range p.unknown {
 		fmt.Fprintf(&b, "warning: %s\n", unknownVariable(name))
+	}
+	for _, text := range p.warnings {
+		fmt.Fprintf(&b, "warning: %s\n", text)
 	}
 	if err := p.err(); err != nil {
 		b.WriteString(strings.ReplaceAll(err.Error(), path, "causeway.yaml") + "\n")

@@ -14,6 +14,7 @@ import (
 
 	"causeway/pkg/catalog"
 	"causeway/pkg/health"
+	"causeway/pkg/kafka"
 	"causeway/pkg/outbound"
 )
 
@@ -24,6 +25,7 @@ type cluster struct {
 }
 
 type prepareOptions struct {
+	clients  kafka.Options
 	config   kafkaConfig
 	sources  []catalog.SourceSpec
 	snapshot *catalog.Snapshot
@@ -36,21 +38,8 @@ type prepareOptions struct {
 // may just be starting; one that answers and refuses is an error.
 func prepareKafka(ctx context.Context, client *kgo.Client, o prepareOptions) (cluster, error) {
 	ready := o.health.Declare(health.Condition{Code: "kafka", Title: "Kafka answered at the start", Readiness: true})
-	for {
-		err := ping(ctx, client)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			return cluster{}, nil
-		}
-		ready.Fail(err.Error())
-		o.log.Warn("Kafka does not answer yet", zap.Strings("brokers", o.config.Brokers), zap.Error(err))
-		select {
-		case <-time.After(2 * time.Second):
-		case <-ctx.Done():
-			return cluster{}, nil
-		}
+	if !awaitKafka(ctx, o.clients, ready, o.log) {
+		return cluster{}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -60,12 +49,6 @@ func prepareKafka(ctx context.Context, client *kgo.Client, o prepareOptions) (cl
 	}
 	ready.OK()
 	return found, nil
-}
-
-func ping(ctx context.Context, client *kgo.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	return client.Ping(ctx)
 }
 
 // describe asks for the cluster's id and brokers.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"os"
@@ -59,8 +60,16 @@ func serve(ctx context.Context, o serveOptions) error {
 		ResolveSources: o.roles.ingress, ResolveSubscriptions: o.roles.egress,
 	})
 	tracing := o.file.traces(os.Getenv, resolver)
+	security := o.file.connection(resolver)
+	var doorTLS *tls.Config
+	if o.roles.ingress {
+		doorTLS = o.file.ingressTLS(resolver)
+	}
 	if err := o.file.err(); err != nil {
 		return err
+	}
+	for _, text := range o.file.warnings {
+		log.Warn(text)
 	}
 
 	reg := prometheus.NewRegistry()
@@ -108,10 +117,13 @@ func serve(ctx context.Context, o serveOptions) error {
 	if broker != nil {
 		base.run(baseCtx, "the embedded broker", broker.Run)
 	}
+	secrets := conditions.Declare(health.Condition{Code: "secrets", Title: "every secret and certificate file can be read again"})
+	base.run(baseCtx, "secrets", func(ctx context.Context) error { return watchSecrets(ctx, resolver, secrets) })
 
 	clients := kafka.Options{
 		Brokers: brokers, Prefix: c.Kafka.Prefix, ClientID: c.Kafka.ClientID, MaxBody: largestBody(snapshot),
 		InstanceID: c.Kafka.InstanceID, SessionTimeout: time.Duration(c.Kafka.SessionTimeout),
+		TLS: security.tls, SASL: security.sasl,
 		Logger: log, Registerer: reg,
 	}
 	admin, err := kgo.NewClient(clients.Base("admin")...)
@@ -120,7 +132,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	defer admin.Close()
 	prepare := prepareOptions{
-		config: c.Kafka, sources: c.Ingress.Sources, snapshot: snapshot, embedded: broker != nil,
+		clients: clients, config: c.Kafka, sources: c.Ingress.Sources, snapshot: snapshot, embedded: broker != nil,
 		health: conditions, log: log,
 	}
 	topics := watchTopics(admin, prepare, o.roles, reg)
@@ -160,8 +172,8 @@ func serve(ctx context.Context, o serveOptions) error {
 			ReplyTimeout: time.Duration(c.Ingress.ReplyTimeout), DrainDelay: drainDelay(c.Ingress), ShutdownTimeout: time.Duration(c.Ingress.ShutdownTimeout),
 			MaxConns: c.Ingress.MaxConnections, MaxConnsPerAddress: c.Ingress.MaxPerAddress,
 			MaxBodyBytes: int64(cmp.Or(c.Ingress.MaxBodyMemory, defaultBodyMemory)), AddressRate: float64(c.Ingress.AddressRate),
-			TrustedProxies: networks(c.Ingress.TrustedProxies),
-			Health:         conditions, Logger: log, Registerer: reg, TracerProvider: spans.provider(),
+			TrustedProxies: networks(c.Ingress.TrustedProxies), TLS: doorTLS,
+			Health: conditions, Logger: log, Registerer: reg, TracerProvider: spans.provider(),
 		})
 		recreated = append(recreated, func(topic string) { producer.PurgeTopicsFromProducing(topic) })
 		parts.run(ctx, "ingress", func(ctx context.Context) error { return edge.Run(ctx, doors.ingress) })
@@ -199,8 +211,6 @@ func serve(ctx context.Context, o serveOptions) error {
 			}
 		})
 	})
-	secrets := conditions.Declare(health.Condition{Code: "secrets", Title: "every secret file can be read again"})
-	parts.run(ctx, "secrets", func(ctx context.Context) error { return watchSecrets(ctx, resolver, secrets) })
 	started.OK()
 	parts.run(ctx, "readiness", func(ctx context.Context) error {
 		if awaitReady(ctx, conditions) {

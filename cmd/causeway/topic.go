@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"causeway/pkg/kafka"
+	"causeway/pkg/secret"
 )
 
 func newTopic(c *common) *cobra.Command {
@@ -42,10 +44,11 @@ func newTopic(c *common) *cobra.Command {
 // embedded broker of a causeway dev on this machine.
 func openKafka(ctx context.Context, c *common, more ...kgo.Opt) (*kgo.Client, config, error) {
 	p, err := c.load()
-	if err == nil {
-		err = p.err()
-	}
 	if err != nil {
+		return nil, config{}, err
+	}
+	security := p.connection(secret.NewResolver())
+	if err := p.err(); err != nil {
 		return nil, config{}, err
 	}
 	conf := p.config.withDefaults()
@@ -54,14 +57,13 @@ func openKafka(ctx context.Context, c *common, more ...kgo.Opt) (*kgo.Client, co
 		conf.Kafka.Brokers = []string{defaultBroker}
 		hint = ": start causeway dev here, or name your brokers with -c or CAUSEWAY_KAFKA_BROKERS"
 	}
-	o := kafka.Options{Brokers: conf.Kafka.Brokers, Prefix: conf.Kafka.Prefix, ClientID: conf.Kafka.ClientID, Logger: zap.NewNop(), Extra: more}
+	o := kafka.Options{Brokers: conf.Kafka.Brokers, Prefix: conf.Kafka.Prefix, ClientID: conf.Kafka.ClientID, Logger: zap.NewNop(), Extra: more, TLS: security.tls, SASL: security.sasl}
+	if reached, errs := o.Probe(ctx); len(reached.Brokers) == 0 {
+		return nil, config{}, fmt.Errorf("%w%s", errors.Join(errs...), hint)
+	}
 	client, err := kgo.NewClient(o.Base("cli")...)
 	if err != nil {
 		return nil, config{}, fmt.Errorf("make the Kafka client: %w", err)
-	}
-	if err := ping(ctx, client); err != nil {
-		client.Close()
-		return nil, config{}, fmt.Errorf("no broker answers at %s (%s)%s", strings.Join(conf.Kafka.Brokers, ", "), cause(err), hint)
 	}
 	return client, conf, nil
 }

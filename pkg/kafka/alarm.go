@@ -10,6 +10,9 @@ type groupHook struct{ logger *zap.Logger }
 
 // OnGroupManageError is called by the client.
 func (h *groupHook) OnGroupManageError(err error) {
+	if IsDenied(err) {
+		return // it never had it: the group's own condition says so
+	}
 	h.logger.Error("this process lost its place in the consumer group and will join again", zap.Error(err))
 }
 

@@ -173,7 +173,7 @@ func (o Options) client(role string, parts ...[]kgo.Opt) []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(o.Brokers...),
 		kgo.ClientID(o.ClientID),
-		kgo.WithLogger(kzap.New(o.Logger.With(zap.String("client", role)), kzap.LevelFn(quiet(o.Logger.Core())))),
+		kgo.WithLogger(kzap.New(calm(o.Logger).With(zap.String("client", role)), kzap.LevelFn(quiet(o.Logger.Core())))),
 		// A new topic or a moved leader is noticed after a second when something
 		// is known to be wrong, after a minute when nothing is.
 		kgo.MetadataMinAge(time.Second),
@@ -191,6 +191,17 @@ func (o Options) client(role string, parts ...[]kgo.Opt) []kgo.Opt {
 		)))
 	}
 	return append(slices.Concat(append([][]kgo.Opt{opts}, parts...)...), o.Extra...)
+}
+
+// calm lets the client say the same thing a few times a minute: while Kafka is gone,
+// every try of every connection is a line.
+func calm(log *zap.Logger) *zap.Logger {
+	if log.Core().Enabled(zap.DebugLevel) {
+		return log
+	}
+	return log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Minute, 3, 0)
+	}))
 }
 
 // quiet keeps the client's own stories out of the log unless somebody debugs:

@@ -66,8 +66,15 @@ func (e *TokenEndpoint) token(ctx context.Context) (secret.Secret, error) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.have, e.until = token, time.Now().Add(life-min(life/5, time.Minute))
+	e.have, e.until = token, time.Now().Add(life-margin(life))
 	return token, nil
+}
+
+// margin is how long before its end a token is used no more. A session lasts no
+// longer than its token, and a broker refuses to have one renewed within a second
+// (ILLEGAL_SASL_STATE): so the last seconds are left, of very short tokens half.
+func margin(life time.Duration) time.Duration {
+	return min(max(life/5, 5*time.Second), life/2, time.Minute)
 }
 
 func (e *TokenEndpoint) fresh() (secret.Secret, bool) {
@@ -157,7 +164,7 @@ func call(ctx context.Context, method, address string, header http.Header, body 
 	req.Header = header
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}                                                    //nolint:forbidigo // named by the operator
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }} //nolint:forbidigo // named by the operator
-	resp, err := client.Do(req) //nolint:gosec // named by the operator
+	resp, err := client.Do(req)                                                                                                                //nolint:gosec // named by the operator
 	if err != nil {
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err // without the URL, which may hold what is nobody's business
