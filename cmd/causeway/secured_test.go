@@ -136,7 +136,11 @@ func (p *securedProcess) readyz(texts ...string) {
 	p.t.Helper()
 	body := ""
 	err := until(time.Minute, func() error {
-		resp, err := http.Get("http://" + p.ops + "/readyz")
+		req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://"+p.ops+"/readyz", http.NoBody)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			return err
 		}
