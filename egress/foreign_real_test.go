@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-
 	"io"
 	"net/http"
 	"net/http/httptest"

@@ -128,10 +128,17 @@ func TestForeignRecordIsDeliveredRetriedAndDeadLettered(t *testing.T) {
 				b.declare(&fakeRegistry{schemas: map[int]string{7: orderSchema}}, tc.spec)
 				b.subs[0].Schedule = []time.Duration{5 * time.Second, 30 * time.Second}
 				sent := &kgo.Record{Topic: foreignTopic, Key: []byte("k"), Value: tc.value, Timestamp: time.Now(), Headers: []kgo.RecordHeader{
-					{Key: "content-type", Value: []byte("text/csv")}, {Key: "x-shop", Value: []byte("7")}, {Key: "Authorization", Value: []byte("Bearer x")},
-					{Key: "causeway-schema", Value: []byte("1")}, {Key: "causeway-id", Value: []byte("evt_forged")}, {Key: "causeway-source", Value: []byte("shop")},
-					{Key: "causeway-tenant", Value: []byte("acme")}, {Key: "causeway-type", Value: []byte("paid")}, {Key: "Causeway-Format", Value: []byte("raw")},
-					{Key: "causeway-received", Value: []byte("2026-01-01T00:00:00Z")}, {Key: "causeway-subscription", Value: []byte(b.subs[0].UID.String())},
+					{Key: "content-type", Value: []byte("text/csv")},
+					{Key: "x-shop", Value: []byte("7")},
+					{Key: "Authorization", Value: []byte("Bearer x")},
+					{Key: "causeway-schema", Value: []byte("1")},
+					{Key: "causeway-id", Value: []byte("evt_forged")},
+					{Key: "causeway-source", Value: []byte("shop")},
+					{Key: "causeway-tenant", Value: []byte("acme")},
+					{Key: "causeway-type", Value: []byte("paid")},
+					{Key: "Causeway-Format", Value: []byte("raw")},
+					{Key: "causeway-received", Value: []byte("2026-01-01T00:00:00Z")},
+					{Key: "causeway-subscription", Value: []byte(b.subs[0].UID.String())},
 				}}
 				b.produce(sent)
 				b.start()

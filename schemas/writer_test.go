@@ -92,15 +92,18 @@ func TestAvroAsJSON(t *testing.T) {
 		"a type in a type":         {`{"type":{"type":"int","logicalType":"date"}}`, long(0), `"1970-01-01"`},
 		"names in namespaces": {
 			`{"type":"record","name":"a.b.R","fields":[{"name":"x","type":{"type":"enum","name":"E","symbols":["S"]}},{"name":"y","type":"E"},{"name":"z","type":"a.b.E"}]}`,
-			[]byte{0, 0, 0}, `{"x":"S","y":"S","z":"S"}`,
+			[]byte{0, 0, 0},
+			`{"x":"S","y":"S","z":"S"}`,
 		},
 		"a list": {
 			`{"type":"record","name":"L","fields":[{"name":"v","type":"int"},{"name":"next","type":["null","L"]}]}`,
-			[]byte{2, 2, 4, 0}, `{"v":1,"next":{"v":2,"next":null}}`,
+			[]byte{2, 2, 4, 0},
+			`{"v":1,"next":{"v":2,"next":null}}`,
 		},
 		"a tree": {
 			`{"type":"record","name":"T","fields":[{"name":"c","type":{"type":"array","items":"T"}}]}`,
-			[]byte{2, 0, 0}, `{"c":[{"c":[]}]}`,
+			[]byte{2, 0, 0},
+			`{"c":[{"c":[]}]}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -336,7 +336,7 @@ func (p place) filters(spec SubscriptionSpec, sources []*Source, sub *Subscripti
 			continue
 		}
 		written := slices.ContainsFunc(sources, func(s *Source) bool { return Matches(pattern, s.Topic) })
-		if !written && !slices.ContainsFunc(p.Options.Foreign, func(f ForeignSpec) bool { return Matches(pattern, f.Name) }) {
+		if !written && !slices.ContainsFunc(p.Foreign, func(f ForeignSpec) bool { return Matches(pattern, f.Name) }) {
 			p.fault(fmt.Sprintf("topics.%d", i), "%q is the topic of no source; one that causeway does not write is declared in egress.topics", pattern)
 		}
 	}

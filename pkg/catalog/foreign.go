@@ -123,7 +123,7 @@ func (p place) foreignPick(text, key string) func(*ForeignRecord) string {
 func (b *builder) foreignTopics(sources []*Source) []*Foreign {
 	b.names = nil
 	var topics []*Foreign
-	for i, spec := range b.Options.Foreign {
+	for i, spec := range b.Foreign {
 		topics = append(topics, b.at("topics", strconv.Itoa(i)).foreignTopic(spec, sources))
 	}
 	return topics

@@ -165,7 +165,7 @@ func (c *Client) event(ctx context.Context, subject string, register bool) (int,
 	id, err := c.sr.RegisterSchema(ctx, subject, schema, -1, -1)
 	switch {
 	case isConflict(err):
-		return 0, fmt.Errorf("subject %s: the schema registry refuses causeway.Event, which is incompatible with the schema that is there: give the source another topic, or remove that schema or set the subject's compatibility to NONE if nobody else writes to the topic: %.300s", subject, err)
+		return 0, fmt.Errorf("subject %s: the schema registry refuses causeway.Event, which is incompatible with the schema that is there: give the source another topic, or remove that schema or set the subject's compatibility to NONE if nobody else writes to the topic: %w", subject, explain(err))
 	case err != nil:
 		return 0, fmt.Errorf("subject %s: register causeway.Event: %w", subject, explain(err))
 	}
