@@ -106,6 +106,9 @@ func runSend(ctx context.Context, c *common, o sendOptions) error {
 		return fmt.Errorf("stopped after %d of %d", len(s.took), o.count)
 	}
 	if s.unexpected > 0 {
+		if fromDev := c.configPath == "" && o.secret == ""; fromDev && o.tamper == "" && s.answers["401 invalid_signature"] > 0 {
+			fmt.Fprintf(c.stdout, "signed with the secret in %s/%s: if the process there runs with -c causeway.yaml, send with it too\n", o.data, devFile)
+		}
 		return errReported
 	}
 	return nil
