@@ -24,6 +24,14 @@ type task struct {
 	size         int64       // bytes, against the queue's bound
 }
 
+// name is the subscription's, where it still is one.
+func (t *task) name() string {
+	if t.subscription == nil {
+		return ""
+	}
+	return t.subscription.Name
+}
+
 // fifo is a queue of tasks that reuses its memory.
 type fifo struct {
 	tasks []*task

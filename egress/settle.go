@@ -89,7 +89,7 @@ func (s *settler) bury(t *task, reason schemas.Reason) {
 	s.produce(&write{task: t, record: d.DLQRecord(s.e.o.Kafka.Prefix + "dlq"), acknowledged: func() {
 		s.e.met.dead[reason].Inc()
 		s.e.log.Warn("delivery dead-lettered", zap.String("reason", string(reason)), zap.String("origin", d.Origin.String()),
-			zap.String(keySubscription, d.Subscription.String()), zap.Int("attempt", d.Attempt), zap.String("error", d.Error))
+			zap.String(keySubscription, t.name()), zap.Stringer("uid", d.Subscription), zap.Int("attempt", d.Attempt), zap.String("error", d.Error))
 	}})
 }
 

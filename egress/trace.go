@@ -45,11 +45,7 @@ func (x *processing) note(what string, t *task, outcome string) {
 	if x == nil || !x.span.IsRecording() {
 		return
 	}
-	name := ""
-	if t.subscription != nil {
-		name = t.subscription.Name
-	}
-	x.span.AddEvent(what, trace.WithAttributes(tracing.Subscription.String(name), tracing.Outcome.String(outcome)))
+	x.span.AddEvent(what, trace.WithAttributes(tracing.Subscription.String(t.name()), tracing.Outcome.String(outcome)))
 }
 
 // settled counts one delivery; the last one ends the span.
