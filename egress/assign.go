@@ -100,9 +100,7 @@ func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]k
 		}
 	}
 	m.mu.Unlock()
-	for key, start := range m.listOffsets(ctx, unknown) {
-		m.found(key, start)
-	}
+	m.foundAll(ctx, unknown)
 	for key := range m.checkBounds(ctx, commits) {
 		offsets[key.topic][key.id] = kgo.NewOffset().AtStart()
 		delete(windows, key)

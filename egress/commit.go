@@ -26,18 +26,28 @@ func (m *member) touch() {
 // commits commits what has moved, as often as the pace allows, until ctx ends. A
 // commit that fails is made again with what has moved since.
 func (m *member) commits(ctx context.Context) {
+	said := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-m.dirty:
 		}
+		wait := m.pace
 		if err := m.commitWithin(ctx, m.all()); err != nil && ctx.Err() == nil {
+			// It may take as long as a topic is deleted: said once, and not tried all
+			// the time.
+			if text := err.Error(); said != text {
+				said = text
+				m.log.Warn("commit: trying again", zap.String("group", m.group), zap.Error(err))
+			}
 			m.met.commitErrors.Inc()
-			m.log.Warn("commit: trying again", zap.String("group", m.group), zap.Error(err))
 			m.touch()
+			wait = max(wait, commitAgain)
+		} else {
+			said = ""
 		}
-		pace := time.NewTimer(m.pace)
+		pace := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 		case <-pace.C:
@@ -45,6 +55,9 @@ func (m *member) commits(ctx context.Context) {
 		pace.Stop()
 	}
 }
+
+// commitAgain is how long after a commit that failed the next one is tried.
+const commitAgain = time.Second
 
 // commitWait is how long one commit may take. A revoke and a stop wait for it.
 const commitWait = 10 * time.Second

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
+	"causeway/pkg/cursor"
 	"causeway/pkg/health"
 )
 
@@ -61,7 +63,7 @@ func (m *member) countMissed(f kgo.FetchTopicPartition) {
 // them. A partition that has no commit although it must have had one is told by it.
 type known struct {
 	highest map[string]int32 // of the partitions of a topic with a commit, in this group
-	other   bool             // the other group has commits
+	other   bool             // by the other group's commits there was one here
 }
 
 // known asks what the group of events and that of delay topics had committed. Without
@@ -71,6 +73,7 @@ func (e *Egress) known(ctx context.Context) [2]known {
 	defer cancel()
 	admin := kadm.NewClient(e.settle.client)
 	var both [2]known
+	settled := false // events
 	for i, name := range []string{"egress", "delay"} {
 		both[i].highest = map[string]int32{}
 		commits, err := admin.FetchOffsets(ctx, e.o.Kafka.Prefix+name)
@@ -82,12 +85,17 @@ func (e *Egress) known(ctx context.Context) [2]known {
 			return [2]known{}
 		}
 		commits.Each(func(o kadm.OffsetResponse) {
-			if o.Err == nil {
-				both[i].highest[o.Topic] = max(both[i].highest[o.Topic], o.Partition)
+			if o.Err != nil {
+				return
 			}
+			both[i].highest[o.Topic] = max(both[i].highest[o.Topic], o.Partition)
+			meta, err := cursor.Parse(o.Metadata)
+			settled = settled || i == 0 && err == nil && !meta.Record.IsZero()
 		})
 	}
-	both[0].other, both[1].other = len(both[1].highest) > 0, len(both[0].highest) > 0
+	// A process that ended in its first seconds may have read event topics and no
+	// delay topic yet: only what it settled shows that it came further.
+	both[0].other, both[1].other = len(both[1].highest) > 0, settled
 	return both
 }
 
@@ -100,6 +108,32 @@ func (k known) had(key topicPartition) bool {
 		return key.id < highest
 	}
 	return len(k.highest) == 0 && k.other
+}
+
+// Leaders of topics that were just made may not know of it for a moment.
+const (
+	foundTries = 10
+	foundPause = 200 * time.Millisecond
+)
+
+// foundAll begins partitions that have no commit. One whose leader does not answer is
+// begun as well, only its commit has to wait until something is settled.
+func (m *member) foundAll(ctx context.Context, starts map[topicPartition]int64) {
+	for range foundTries {
+		for key, start := range m.listOffsets(ctx, starts) {
+			m.found(key, start)
+			delete(starts, key)
+		}
+		if len(starts) == 0 || ctx.Err() != nil {
+			return
+		}
+		pause := time.NewTimer(foundPause)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+		pause.Stop()
+	}
 }
 
 // found begins a partition that has no commit at its oldest record.

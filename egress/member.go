@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
@@ -57,6 +58,7 @@ type member struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]*partition
 	topicIDs   map[string]kadm.TopicID
+	suspects   map[string]bool // topics that are being looked at
 	fetched    map[topicPartition]fetchedCommit
 	known      known  // what the groups had committed before this process joined
 	halted     bool   // no partition starts any more
@@ -133,6 +135,9 @@ func (m *member) poll(ctx context.Context) {
 			}
 			if lost, ok := errors.AsType[*kgo.ErrDataLoss](err); ok {
 				m.dataLoss(lost)
+			}
+			if errors.Is(err, kerr.UnknownTopicID) {
+				m.suspect(topic)
 			}
 			m.met.fetchErrors.Inc()
 			if m.denied.Note("READ", topic, err) {

@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -182,6 +180,10 @@ func TestOffsetsLostOnRealKafka(t *testing.T) {
 	if err != nil || len(offsets.Offsets()[y.topics[1]]) != 3 {
 		t.Errorf("commits of an empty topic: %v, %v; want one for each partition", offsets.Offsets()[y.topics[1]], err)
 	}
+	await(t, "commits of the delay topics", func() bool {
+		offsets, err := y.admin.FetchOffsets(t.Context(), y.kafka.Prefix+"delay")
+		return err == nil && len(offsets) == len(delay.Tiers())
+	})
 	if why := y.failing("egress_offsets"); why != "" {
 		t.Errorf("at the first start: %s", why)
 	}
@@ -343,13 +345,9 @@ func (y *yard) letter(dlq string, n int64) *schemas.Delivery {
 }
 
 // TestManyPartitionsOnRealKafka: 600 partitions of one group start, are committed,
-// and move to a second member and back. PARTITIONS_TOPICS=50 makes it the whole
-// number (`make partitions`); CI takes a fifth.
+// and move to a second member and back.
 func TestManyPartitionsOnRealKafka(t *testing.T) {
-	topics := 10
-	if n, err := strconv.Atoi(os.Getenv("PARTITIONS_TOPICS")); err == nil {
-		topics = n
-	}
+	const topics = 50
 	began := time.Now()
 	y := newYard(t, 12, topics, always(200))
 	all := 12 * topics
