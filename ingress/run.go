@@ -75,6 +75,7 @@ func (s *Server) server(set *conns) *http.Server {
 		IdleTimeout:    s.options.IdleTimeout,
 		MaxHeaderBytes: s.options.MaxHeaderBytes,
 		ConnState:      set.state,
+		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: streams},
 	}
 	// What strangers do to the protocol is not worth more than this.
 	if std, err := zap.NewStdLogAt(s.log, zapcore.DebugLevel); err == nil {
@@ -83,15 +84,18 @@ func (s *Server) server(set *conns) *http.Server {
 	return server
 }
 
-// listener counts connections, and speaks TLS where asked to. Only HTTP/1.1: no provider
-// needs more, and a connection is a request then, which is what the limits count.
+// streams is how many requests one HTTP/2 connection may have under way. The limits
+// count connections, so it is few.
+const streams = 16
+
+// listener counts connections, and speaks TLS where asked to: there HTTP/2 too.
 func (s *Server) listener(ln net.Listener, set *conns) net.Listener {
 	counted := listener{ln, set}
 	if s.options.TLS == nil {
 		return counted
 	}
 	config := s.options.TLS.Clone()
-	config.NextProtos = []string{"http/1.1"}
+	config.NextProtos = []string{"h2", "http/1.1"}
 	return tls.NewListener(counted, config)
 }
 

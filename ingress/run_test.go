@@ -15,11 +15,13 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"causeway/pkg/catalog"
+	"causeway/pkg/signature"
 )
 
 // TestTheDoorBeforeKafka: until Kafka was reached every webhook gets a 503 at once, and a
@@ -299,7 +301,7 @@ func TestTLS(t *testing.T) {
 		for i := range 5 { // more than there may be: idle ones make room
 			raw := w.dial(fmt.Sprintf("203.0.113.%d:1", i))
 			defer raw.Close()
-			c := tls.Client(raw, &tls.Config{RootCAs: pool, ServerName: "hooks.example.com", NextProtos: []string{"h2", "http/1.1"}, MinVersion: tls.VersionTLS12})
+			c := tls.Client(raw, &tls.Config{RootCAs: pool, ServerName: "hooks.example.com", NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12})
 			if err := c.HandshakeContext(w.t.Context()); err != nil {
 				w.t.Fatalf("handshake: %v", err)
 			}
@@ -341,6 +343,61 @@ func TestTLS(t *testing.T) {
 			w.t.Errorf("plain HTTP to TLS: %d", resp.StatusCode)
 		}
 		last.Close()
+	})
+}
+
+// TestHTTP2 has many requests on one connection. One whose body stops half way ends
+// alone.
+func TestHTTP2(t *testing.T) {
+	src := stripe(t)
+	certificate, pool := selfSigned(t)
+	o := Options{MaxConns: 1, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}}
+	inWorld(t, o, []*catalog.Source{src}, func(w *world) {
+		transport := &http.Transport{
+			ForceAttemptHTTP2: true,
+			TLSClientConfig:   &tls.Config{RootCAs: pool, ServerName: "hooks.example.com", MinVersion: tls.VersionTLS12},
+			DialContext:       func(context.Context, string, string) (net.Conn, error) { return w.dial("203.0.113.1:1"), nil },
+		}
+		defer transport.CloseIdleConnections()
+		post := func(body io.Reader, m *signature.Message) (reply, error) {
+			r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "https://hooks.example.com/webhooks/stripe", body)
+			if err != nil {
+				return reply{}, err
+			}
+			r.Header = m.Header.Clone()
+			resp, err := transport.RoundTrip(r)
+			if err != nil {
+				return reply{}, err
+			}
+			if resp.ProtoMajor != 2 {
+				w.t.Errorf("answered by %s", resp.Proto)
+			}
+			return readReply(w.t, resp), nil
+		}
+		half, rest := io.Pipe()
+		defer rest.Close()
+		stopped := make(chan reply, 1)
+		go func() {
+			got, err := post(half, signedMessage(w.t, src, `{"id":"half"}`))
+			if err != nil {
+				w.t.Errorf("a body that stops: %v", err)
+			}
+			stopped <- got
+		}()
+		_, _ = io.WriteString(rest, `{"id"`)
+		synctest.Wait() // there is the connection, and no other may be
+		var wg sync.WaitGroup
+		for i := range streams - 1 {
+			body := fmt.Sprintf(`{"id":"%d"}`, i)
+			m := signedMessage(w.t, src, body)
+			wg.Go(func() {
+				if got, err := post(strings.NewReader(body), m); err != nil || got.status != 200 {
+					w.t.Errorf("request %d: %d %v", i, got.status, err)
+				}
+			})
+		}
+		wg.Wait()
+		w.answered(stopped, 408, "body_incomplete")
 	})
 }
 
