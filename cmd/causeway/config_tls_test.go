@@ -100,3 +100,28 @@ func TestTheDoorAsksForCertificates(t *testing.T) {
 		})
 	}
 }
+
+// TestKafkaPage reads each example of docs/kafka.md.
+func TestKafkaPage(t *testing.T) {
+	examples := 0
+	for _, b := range blocksOf(t, filepath.Join("..", "..", "docs", "kafka.md")) {
+		if b.language != "yaml" {
+			continue
+		}
+		examples++
+		path := filepath.Join(t.TempDir(), "causeway.yaml")
+		if err := os.WriteFile(path, []byte(b.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, err := readConfig(path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.err(); err != nil {
+			t.Errorf("%s\n%v", b.text, err)
+		}
+	}
+	if examples < 6 {
+		t.Errorf("%d examples found", examples)
+	}
+}
