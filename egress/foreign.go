@@ -16,6 +16,7 @@ import (
 
 	"causeway/pkg/catalog"
 	"causeway/pkg/seen"
+	"causeway/pkg/tracing"
 	"causeway/schemas"
 )
 
@@ -34,7 +35,7 @@ func (e *Egress) foreign(ctx context.Context, p *partition, r *kgo.Record, topic
 		ID:          e.placeID(r),
 		Received:    r.Timestamp,
 		ContentType: jsonType,
-		Traceparent: traceContext(header.Get(schemas.HeaderTraceparent)),
+		Traceparent: tracing.Traceparent(header.Get(schemas.HeaderTraceparent)),
 		Headers:     kept(r.Headers),
 		Body:        r.Value,
 	}
@@ -155,18 +156,4 @@ func encoding(text string) string {
 
 func isVisibleText(text string) bool {
 	return len(text) <= 256 && !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
-}
-
-// traceContext gives a W3C trace context: 00-<32 hex>-<16 hex>-<2 hex>; else nothing.
-func traceContext(text string) string {
-	parts := strings.Split(text, "-")
-	if len(parts) != 4 || parts[0] != "00" || len(parts[1]) != 32 || len(parts[2]) != 16 || len(parts[3]) != 2 {
-		return ""
-	}
-	for _, part := range parts {
-		if strings.Trim(part, "0123456789abcdef") != "" {
-			return ""
-		}
-	}
-	return text
 }
