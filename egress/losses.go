@@ -151,3 +151,34 @@ func (m *member) found(key topicPartition, start int64) {
 	m.log.Error("the commit of a partition was lost, by hand or because it expired: reading from the oldest record, so what is there is delivered again",
 		zap.String("group", m.group), zap.String("topic", key.topic), zap.Int32("partition", key.id), zap.Int64("start", start))
 }
+
+// found begins a partition that the group has no commit of. Its start is committed
+// like a mark, even if nothing ever comes: a partition without a commit is then a
+// new one, or one whose commit was lost.
+func (p *partition) found(at int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.founding = max(at, 0)
+}
+
+// forsake keeps offsets of a topic that was deleted from being committed.
+func (p *partition) forsake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone = true
+}
+
+// missed is how many records were deleted before they could be fetched, where the
+// log is known to begin now.
+func (p *partition) missed(logStart int64, records []*kgo.Record) (n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.expected >= 0 && logStart > p.expected {
+		n = logStart - p.expected
+		p.expected = logStart
+	}
+	if len(records) > 0 {
+		p.expected = max(p.expected, records[len(records)-1].Offset+1)
+	}
+	return n
+}

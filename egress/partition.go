@@ -307,37 +307,6 @@ func (p *partition) mark() (watermark.Mark, bool) {
 // committable says whether offsets of this partition may be committed; mu is held.
 func (p *partition) committable() bool { return p.alive && p.refused == nil && !p.gone }
 
-// found begins a partition that the group has no commit of. Its start is committed
-// like a mark, even if nothing ever comes: a partition without a commit is then a
-// new one, or one whose commit was lost.
-func (p *partition) found(at int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.founding = max(at, 0)
-}
-
-// forsake keeps offsets of a topic that was deleted from being committed.
-func (p *partition) forsake() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.gone = true
-}
-
-// missed is how many records were deleted before they could be fetched, where the
-// log is known to begin now.
-func (p *partition) missed(logStart int64, records []*kgo.Record) (n int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.expected >= 0 && logStart > p.expected {
-		n = logStart - p.expected
-		p.expected = logStart
-	}
-	if len(records) > 0 {
-		p.expected = max(p.expected, records[len(records)-1].Offset+1)
-	}
-	return n
-}
-
 // oldest is when the record that holds the mark was received; false when none does.
 func (p *partition) oldest() (time.Time, bool) {
 	p.mu.Lock()
