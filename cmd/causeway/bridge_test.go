@@ -317,6 +317,21 @@ func bubbleWire(t *testing.T, bubble *kafkatest.Bubble) wire {
 	}
 }
 
+// loopbackWire is this machine's own network.
+func loopbackWire(t *testing.T) wire {
+	t.Helper()
+	return wire{
+		listen: func() net.Listener {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ln
+		},
+		dial: (&net.Dialer{}).DialContext,
+	}
+}
+
 // noise is a body of that size that no compression makes smaller; the same for
 // the same size.
 func noise(size int) []byte {
@@ -340,18 +355,8 @@ func TestPathOnKafka(t *testing.T) {
 			cluster := kafkatest.Real(t, brokers)
 			o := cluster.Options()
 			o.Prefix = kafkatest.Prefix(t)
-			loopback := wire{
-				listen: func() net.Listener {
-					ln, err := net.Listen("tcp", "127.0.0.1:0")
-					if err != nil {
-						t.Fatal(err)
-					}
-					return ln
-				},
-				dial: (&net.Dialer{}).DialContext,
-			}
 			second := catalog.Duration(time.Second)
-			b := newBridge(t, o, loopback, []catalog.Duration{second, second}, func(id string, attempt int) int {
+			b := newBridge(t, o, loopbackWire(t), []catalog.Duration{second, second}, func(id string, attempt int) int {
 				if strings.HasPrefix(id, "dead") || strings.HasPrefix(id, "twice") && attempt <= 2 {
 					return 500
 				}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"testing"
 	"time"
 
@@ -21,17 +20,7 @@ func onKafka(t *testing.T, answer func(id string, attempt int) int) (*bridge, *k
 	o := kafkatest.Real(t, 1).Options()
 	o.Prefix = kafkatest.Prefix(t)
 	o.Extra = append(o.Extra, kgo.MetadataMaxAge(time.Second), kgo.MetadataMinAge(100*time.Millisecond))
-	w := wire{
-		listen: func() net.Listener {
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			return ln
-		},
-		dial: (&net.Dialer{}).DialContext,
-	}
-	b := newBridge(t, o, w, []catalog.Duration{catalog.Duration(time.Second)}, answer)
+	b := newBridge(t, o, loopbackWire(t), []catalog.Duration{catalog.Duration(time.Second)}, answer)
 	client, err := kgo.NewClient(o.Base("test")...)
 	if err != nil {
 		t.Fatal(err)
