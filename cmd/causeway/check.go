@@ -115,7 +115,16 @@ func checkCluster(ctx context.Context, c *common, conf config, clients kafka.Opt
 	if err != nil {
 		return say("%v", err)
 	}
-	return sayFindings(c.stdout, plan, findings, *conf.Kafka.Topics.Create)
+	wrong := sayFindings(c.stdout, plan, findings, *conf.Kafka.Topics.Create)
+	denied, err := kafka.Access(ctx, client, needs(conf, snapshot))
+	if err != nil {
+		return wrong + say("%v", err)
+	}
+	for _, n := range denied {
+		// Only a warning: processes of one role may have a user of their own.
+		say("warning: ACLs deny %s", n)
+	}
+	return wrong
 }
 
 // sayFindings prints what was found about topics and returns how much of it keeps

@@ -353,7 +353,7 @@ func (r *subscriber) await(t *testing.T, bodies ...string) {
 
 // subscribed is the part of a process file that delivers to the subscriber.
 func (r *subscriber) subscribed(topics string) string {
-	return fmt.Sprintf("egress: {subscriptions: [{name: s, topics: [%s], url: %q, secrets: [\"file:DIR/delivery\"]}]}", topics, r.URL)
+	return fmt.Sprintf("egress: {allow_http: true, subscriptions: [{name: s, topics: [%s], url: %q, secrets: [\"file:DIR/delivery\"]}]}", topics, r.URL)
 }
 
 // TestADeniedTopicIsNamedAndOthersGoOn lets alice use everything but one source's
@@ -370,6 +370,18 @@ func TestADeniedTopicIsNamedAndOthersGoOn(t *testing.T) {
 	text, _ := os.ReadFile(path)
 	p.write("causeway.yaml", strings.Replace(string(text), "username: root", "username: alice", 1))
 
+	var checked bytes.Buffer
+	run(t.Context(), []string{"check", "-c", path}, &checked, &checked)
+	for _, want := range []string{"ACLs deny WRITE on topic webhooks.denied (ingress)", "ACLs deny READ on topic webhooks.denied (egress)"} {
+		if !strings.Contains(checked.String(), want) || strings.Count(checked.String(), "ACLs deny") != 2 {
+			t.Errorf("check does not say %q, or says more:\n%s", want, &checked)
+		}
+	}
+	t.Setenv("CAUSEWAY_KAFKA_PREFIX", "denied.")
+	checked.Reset()
+	if run(t.Context(), []string{"check", "-c", path}, &checked, &checked); !strings.Contains(checked.String(), "ACLs deny READ on group denied.egress (egress)") {
+		t.Errorf("check does not name the groups:\n%s", &checked)
+	}
 	p.start(roles{ingress: true, egress: true}, path)
 	p.readyz(`"ready":true`, "Kafka's ACLs deny READ on webhooks.denied")
 	for n := range 5 {
