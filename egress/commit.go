@@ -27,13 +27,17 @@ func (m *member) touch() {
 // commit that fails is made again with what has moved since.
 func (m *member) commits(ctx context.Context) {
 	said := ""
+	step := m.dog.add("the commits of group "+m.group, watchLimit)
+	defer m.dog.remove(step)
 	for {
+		step.rest()
 		select {
 		case <-ctx.Done():
 			return
 		case <-m.dirty:
 		}
 		wait := m.pace
+		step.begin()
 		if err := m.commitWithin(ctx, m.all()); err != nil && ctx.Err() == nil {
 			// It may take as long as a topic is deleted: said once, and not tried all
 			// the time.

@@ -16,6 +16,7 @@ type dispatcher struct {
 	inFlight int           // bound of all attempts at once
 	wait     time.Duration // longest wait in a queue
 
+	dog      *watchdog
 	attempt  func(*task)      // makes one attempt; called without locks
 	park     func(*task)      // parks a task that waited too long; called without locks
 	parkable func(*task) bool // whether waiting is a reason to park it; must take no lock
@@ -23,8 +24,10 @@ type dispatcher struct {
 	mu      sync.Mutex
 	queues  map[uuid.UUID]*queue
 	ring    []*queue
-	running int // attempts at once, now
-	waiting int // tasks in all queues
+	running int     // attempts at once, now
+	started int64   // attempts so far
+	waiting int     // tasks in all queues
+	resting []*step // of goroutines that have ended, for others to take
 	stopped bool
 	owned   sync.WaitGroup // attempts and armed timers
 }
@@ -45,7 +48,7 @@ func (d *dispatcher) offer(t *task) bool {
 	}
 	t.queued = time.Now()
 	q.push(t)
-	d.waiting++
+	d.count(t, 1)
 	d.arm(q, d.wait)
 	d.ready(q)
 	d.dispatch()
@@ -53,17 +56,22 @@ func (d *dispatcher) offer(t *task) bool {
 }
 
 // room gives a channel that is closed when the subscription's queue is half empty.
+// While it is that already, a task that is too large for the rest has to look again
+// by itself: nil, for a closed channel would make it look without a pause.
 func (d *dispatcher) room(uid uuid.UUID) <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	q := d.queue(uid)
+	if d.halfEmpty(q) {
+		return nil
+	}
 	if q.room == nil {
 		q.room = make(chan struct{})
 	}
-	ch := q.room
-	d.announce(q)
-	return ch
+	return q.room
 }
+
+func (d *dispatcher) halfEmpty(q *queue) bool { return q.len() <= d.tasks/2 && q.bytes <= d.bytes/2 }
 
 func (d *dispatcher) queue(uid uuid.UUID) *queue {
 	q := d.queues[uid]
@@ -96,23 +104,46 @@ func (d *dispatcher) dispatch() {
 		if t == nil {
 			return
 		}
-		d.owned.Go(func() { d.work(q, t) })
+		s := d.step()
+		d.owned.Go(func() { d.work(q, t, s) })
 	}
 }
 
 // work makes attempts until there is nothing left to start: a goroutine that has
 // finished one goes on with the next, whosever it is.
-func (d *dispatcher) work(q *queue, t *task) {
+func (d *dispatcher) work(q *queue, t *task, s *step) {
 	for t != nil {
+		s.begin()
 		d.attempt(t)
+		s.rest()
 		d.mu.Lock()
 		d.running--
 		q.inFlight--
 		q.flying -= t.size
 		d.ready(q)
 		q, t = d.next()
+		if t == nil {
+			d.resting = append(d.resting, s)
+		}
 		d.mu.Unlock()
 	}
+}
+
+// step gives a goroutine that makes attempts something to say it by.
+func (d *dispatcher) step() *step {
+	n := len(d.resting)
+	if n == 0 {
+		return d.dog.add("an attempt", attemptLimit)
+	}
+	s := d.resting[n-1]
+	d.resting = d.resting[:n-1]
+	return s
+}
+
+// count counts the task in or out of what waits.
+func (d *dispatcher) count(t *task, n int) {
+	d.waiting += n
+	t.partition.queued.Add(int64(n))
 }
 
 // next takes the next task off the ring and counts it as running.
@@ -132,7 +163,8 @@ func (d *dispatcher) next() (*queue, *task) {
 			continue
 		}
 		t := q.pop()
-		d.waiting--
+		d.count(t, -1)
+		d.started++
 		q.inFlight++
 		q.flying += t.size
 		d.running++
@@ -145,7 +177,7 @@ func (d *dispatcher) next() (*queue, *task) {
 
 // announce tells those who wait that the queue is half empty.
 func (d *dispatcher) announce(q *queue) {
-	if q.room != nil && (d.stopped || q.len() <= d.tasks/2 && q.bytes <= d.bytes/2) {
+	if q.room != nil && (d.stopped || d.halfEmpty(q)) {
 		close(q.room)
 		q.room = nil
 	}
@@ -171,7 +203,9 @@ func (d *dispatcher) expire(q *queue) {
 	if !d.stopped {
 		now := time.Now()
 		out = q.overdueTasks(now.Add(-d.wait), d.parkable)
-		d.waiting -= len(out)
+		for _, t := range out {
+			d.count(t, -1)
+		}
 		d.announce(q)
 		if oldest, ok := q.oldest(); ok {
 			// What has waited long and may not be parked is looked at again after

@@ -44,6 +44,7 @@ type bed struct {
 	health *health.Set
 	subs   []*catalog.Subscription
 	tune   func(*Options)
+	hurt   func(*Egress) // breaks something in each egress before it runs
 
 	running []func() error // stops of every egress, for tests that end early
 }
@@ -52,7 +53,7 @@ type bed struct {
 func inBubble(t *testing.T, answer func(arrival) int, paths []string, test func(*testing.T, *bed)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bed{t: t, bubble: kafkatest.NewBubble(t), tune: func(*Options) {}}
+		b := &bed{t: t, bubble: kafkatest.NewBubble(t), tune: func(*Options) {}, hurt: func(*Egress) {}}
 		b.sink = newSink(t, b.bubble.Listen(t, "127.0.0.1:8080"), answer)
 		for _, path := range paths {
 			b.subs = append(b.subs, subscription(t, path))
@@ -136,6 +137,7 @@ func (b *bed) startAs(started **Egress) (stop func() error) {
 	done := make(chan error, 1)
 	e := New(o)
 	*started = e
+	b.hurt(e)
 	go func() { done <- e.Run(ctx) }()
 	stop = sync.OnceValue(func() error {
 		cancel()

@@ -149,10 +149,13 @@ func (e *Egress) pass(p *partition, r *kgo.Record) {
 // has room for it; nil when the partition has ended meanwhile or the record is
 // tracked already.
 func (e *Egress) open(ctx context.Context, p *partition, r *kgo.Record, size int64, pending int) *watermark.Entry {
+	p.step.rest() // others hold the memory, whose own steps are watched
 	bytes, err := e.budget.take(ctx, p, size)
+	p.step.begin()
 	if err != nil {
 		return nil
 	}
+	p.handing.Store(true)
 	entry := p.push(r, pending, bytes, time.Now())
 	if entry == nil {
 		e.budget.give(p, bytes)
@@ -195,6 +198,7 @@ func (e *Egress) enqueue(ctx context.Context, t *task) {
 			e.park(t, parkedQueueFull)
 			return
 		}
+		t.partition.step.rest()
 		look := time.NewTimer(crowdLook)
 		select {
 		case <-ctx.Done():
@@ -202,6 +206,7 @@ func (e *Egress) enqueue(ctx context.Context, t *task) {
 		case <-e.dispatch.room(t.subscription.UID):
 		}
 		look.Stop()
+		t.partition.step.begin()
 	}
 }
 
@@ -211,6 +216,7 @@ func (e *Egress) unreadable(ctx context.Context, p *partition, r *kgo.Record, d 
 	if errors.Is(err, schemas.ErrNewerSchema) {
 		e.served.Fail(fmt.Sprintf("%s/%d is held at offset %d: %v", p.topic, p.id, r.Offset, err))
 		e.log.Error("partition held at a record of a newer release: update this process to go on", zap.Error(err))
+		p.step.rest()
 		<-ctx.Done()
 		return
 	}

@@ -42,22 +42,28 @@ func TestUnreadableRecordsAreDeadLettersAndOthersGoOn(t *testing.T) {
 	})
 }
 
+// produceNewer writes an event as a later release would.
+func (b *bed) produceNewer(id string) {
+	b.t.Helper()
+	e := schemas.Event{ID: id, Source: "shop", Received: time.Now(), Body: []byte("x")}
+	r, err := e.Record(testTopic, schemas.Raw)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for i, h := range r.Headers {
+		if h.Key == "causeway-schema" {
+			r.Headers[i].Value = []byte("99")
+		}
+	}
+	b.produce(r)
+}
+
 func TestNewerSchemaIsHeldAndNamed(t *testing.T) {
 	inBubble(t, always(200), []string{"a"}, func(t *testing.T, b *bed) {
 		b.tune = func(o *Options) { o.Logger = nil }
 		stop := b.start()
 		b.publish(schemas.Event{ID: "evt-1"})
-		e := schemas.Event{ID: "evt-2", Source: "shop", Received: time.Now(), Body: []byte("x")}
-		r, err := e.Record(testTopic, schemas.Raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, h := range r.Headers {
-			if h.Key == "causeway-schema" {
-				r.Headers[i].Value = []byte("99")
-			}
-		}
-		b.produce(r)
+		b.produceNewer("evt-2")
 		b.publish(schemas.Event{ID: "evt-3"})
 		time.Sleep(time.Minute)
 		if n := len(b.sink.of("a", "evt-1")); n != 1 {

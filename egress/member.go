@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -54,15 +55,18 @@ type member struct {
 	losses *losses
 	denied *kafka.Denied
 	said   string // of the last failure of the session, as long as it lasts
+	dog    *watchdog
+	end    context.CancelCauseFunc // of Egress.Run
 
 	mu         sync.Mutex
 	partitions map[topicPartition]*partition
 	topicIDs   map[string]kadm.TopicID
 	suspects   map[string]bool // topics that are being looked at
 	fetched    map[topicPartition]fetchedCommit
-	known      known  // what the groups had committed before this process joined
-	halted     bool   // no partition starts any more
-	as         string // the member that owns what was assigned, by its id
+	known      known        // what the groups had committed before this process joined
+	halted     bool         // no partition starts any more
+	as         string       // the member that owns what was assigned, by its id
+	id         atomic.Value // as, for who may not wait for mu
 
 	committing chan struct{} // holds a token while a commit is under way: one at a time
 	dirty      chan struct{}
@@ -97,6 +101,10 @@ func (m *member) OnGroupManageError(err error) {
 		text += ": an ACL has to allow READ on the group"
 	}
 	m.joined.Fail(text)
+	if errors.Is(err, kerr.FencedInstanceID) {
+		m.end(&fencedError{m.group, m.instance}) // it would never be let in again
+		return
+	}
 	m.mu.Lock()
 	again := text == m.said
 	m.said = text
@@ -124,8 +132,12 @@ func (m *member) options(run context.Context, topics []string) []kgo.Opt {
 // poll hands records over to their partitions until ctx ends. Nothing in it waits
 // for anything but Kafka.
 func (m *member) poll(ctx context.Context) {
+	step := m.dog.add("the poll loop of group "+m.group, watchLimit)
+	defer m.dog.remove(step)
 	for {
+		step.rest()
 		fetches := m.client.PollRecords(ctx, 2000)
+		step.begin()
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			return
 		}
@@ -221,6 +233,7 @@ func (m *member) assigned(cl *kgo.Client, assigned map[string][]int32) {
 	defer m.mu.Unlock()
 	m.as, _ = cl.GroupMetadata()
 	m.said = ""
+	m.id.Store(m.as)
 	for topic, ids := range assigned {
 		for _, id := range ids {
 			m.partitions[topicPartition{topic, id}] = newPartition(m, topic, id)
@@ -336,8 +349,13 @@ func (m *member) all() []*partition {
 
 // run handles the partition's records, one after the other, until it ends.
 func (m *member) run(ctx context.Context, p *partition) {
+	m.dog.watch(p.step)
+	defer m.dog.remove(p.step)
 	for {
+		p.step.rest()
+		p.handing.Store(false)
 		h, resume := p.next(ctx)
+		p.step.begin()
 		if h.record == nil {
 			return
 		}

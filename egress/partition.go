@@ -2,7 +2,9 @@ package egress
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -24,6 +26,10 @@ type partition struct {
 
 	stop context.CancelFunc // ends run
 	wake chan struct{}      // there is something new in the backlog
+
+	step    *step        // of run's goroutine, which alone may use it
+	handing atomic.Bool  // the record in hand is open and not all of it queued yet
+	queued  atomic.Int64 // tasks in the dispatcher's queues
 
 	mu       sync.Mutex
 	alive    bool      // may complete, may commit
@@ -50,6 +56,7 @@ type partition struct {
 func newPartition(m *member, topic string, id int32) *partition {
 	p := &partition{
 		member: m, topic: topic, id: id, tier: m.tiers[topic], as: m.as,
+		step:  &step{what: fmt.Sprintf("a record of %s/%d", topic, id), limit: watchLimit},
 		alive: true, stop: func() {}, wake: make(chan struct{}, 1), reached: -1, founding: -1, expected: -1, quiet: make(chan struct{}),
 	}
 	if p.tier.Wait > 0 {

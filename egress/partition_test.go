@@ -28,7 +28,7 @@ func idleMember(t *testing.T) *member {
 	t.Cleanup(client.Close)
 	return &member{
 		group: "g", client: client, log: zap.NewNop(), revoke: 20 * time.Second,
-		budget: newBudget(1 << 20), forget: func([]*partition) {}, handle: func(context.Context, *partition, held) {},
+		budget: newBudget(1 << 20), forget: func([]*partition) {}, dog: &watchdog{}, handle: func(context.Context, *partition, held) {},
 		denied:     noneDenied(),
 		partitions: map[topicPartition]*partition{}, dirty: make(chan struct{}, 1), committing: make(chan struct{}, 1),
 	}

@@ -44,12 +44,14 @@ func (e *Egress) resolve(ctx context.Context, p *partition, r *kgo.Record, read 
 			e.log.Error("partition waits for the schema of a record, trying on",
 				zap.String("topic", p.topic), zap.Int32("partition", p.id), zap.Int64("offset", r.Offset), zap.Error(err))
 		}
+		p.step.rest()
 		pause := time.NewTimer(lookEvery)
 		select {
 		case <-ctx.Done():
 		case <-pause.C:
 		}
 		pause.Stop()
+		p.step.begin()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -24,6 +25,11 @@ type settler struct {
 	e      *Egress
 
 	stopping chan struct{}
+	// blocked is how many calls wait because the client's buffer is full: Kafka takes
+	// no writes, or not as fast.
+	blocked atomic.Int64
+	// promised is the step of each client's promises, which it makes one by one.
+	promised [2]*step
 
 	mu      sync.Mutex
 	stopped bool           // no write is made again any more
@@ -42,7 +48,10 @@ func newSettler(e *Egress) (*settler, error) {
 		client.Close()
 		return nil, fmt.Errorf("make the producer of single records: %w", err)
 	}
-	return &settler{client: client, alone: alone, e: e, stopping: make(chan struct{})}, nil
+	return &settler{
+		client: client, alone: alone, e: e, stopping: make(chan struct{}),
+		promised: [2]*step{e.dog.add("what follows a write", watchLimit), e.dog.add("what follows a single write", watchLimit)},
+	}, nil
 }
 
 func (s *settler) close() {
@@ -114,11 +123,15 @@ func (w *write) anew() *write {
 // again: going on without it would lose the delivery. The context is never a
 // request's: kgo fails every record of a batch with the first one's.
 func (s *settler) produce(w *write) {
-	client := s.client
+	client, promised := s.client, s.promised[0]
 	if w.alone {
-		client = s.alone
+		client, promised = s.alone, s.promised[1]
 	}
+	s.blocked.Add(1)
+	defer s.blocked.Add(-1)
 	client.Produce(context.Background(), w.record, func(_ *kgo.Record, err error) {
+		promised.begin()
+		defer promised.rest()
 		if err != nil {
 			s.again(w, err)
 			return

@@ -32,6 +32,7 @@ type Egress struct {
 	met          *metrics
 	tracer       trace.Tracer   // nil: nothing is traced
 	kafka        *health.Handle // Kafka answered and the cluster is known
+	moving       *health.Handle // no worker is stuck
 	served       *health.Handle // every partition is served
 	losses       *losses
 	denied       *kafka.Denied // topics that ACLs keep us from
@@ -42,12 +43,15 @@ type Egress struct {
 	// process's knowledge until the catalog keeps it.
 	disabled sync.Map
 	budget   *budget
+	dog      watchdog
 	dispatch *dispatcher
 	send     *target.HTTP
 	settle   *settler
 	attempts *attemptLog
 	cluster  string
 	running  atomic.Pointer[clients]
+	// end ends Run from within, for a reason that broken knows.
+	end context.CancelCauseFunc
 	// sending is the context of all attempts; it ends when a stop takes too long.
 	sending context.Context
 }
@@ -65,6 +69,7 @@ func New(o Options) *Egress {
 		log:    o.Logger,
 		tracer: tracing.Tracer(o.TracerProvider),
 		kafka:  o.Health.Declare(health.Condition{Code: "egress_kafka", Title: "egress reaches Kafka", Readiness: true}),
+		moving: o.Health.Declare(health.Condition{Code: "egress_moving", Title: "no worker of egress is stuck", Readiness: true}),
 		served: o.Health.Declare(health.Condition{Code: "egress_partitions", Title: "egress serves all its partitions"}),
 		budget: newBudget(o.OpenBytes),
 		send:   target.NewHTTP(o.Client),
@@ -74,9 +79,10 @@ func New(o Options) *Egress {
 	e.unresolved = newUnresolved(o.Health)
 	e.foreignThere = o.Health.Declare(health.Condition{Code: "foreign_topics", Title: "the foreign topics are there"})
 	e.denied = kafka.NewDenied(o.Health.Declare(health.Condition{Code: "egress_topics", Title: "egress may read and write its topics"}), o.Logger)
+	e.moving.OK()
 	e.dispatch = &dispatcher{
 		tasks: o.QueueTasks, bytes: o.QueueBytes, inFlight: o.InFlight, wait: o.QueueWait,
-		queues:  map[uuid.UUID]*queue{},
+		queues: map[uuid.UUID]*queue{}, dog: &e.dog,
 		attempt: e.attempt,
 		park:    func(t *task) { e.park(t, parkedQueueWait) },
 		// A subscription that is alone on its partition holds nobody up by waiting.
@@ -91,6 +97,9 @@ func New(o Options) *Egress {
 // marks are committed, the groups are left. Whatever the timeout cuts off comes
 // again, as after a crash.
 func (e *Egress) Run(ctx context.Context) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	e.end = end
 	sending, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
 	e.sending = sending
@@ -145,6 +154,11 @@ func (e *Egress) Run(ctx context.Context) error {
 	}
 	loops.Go(func() { e.watchLag(ctx, e.settle.client) })
 	loops.Go(func() { e.watchForeign(ctx, e.settle.client) })
+	loops.Go(func() {
+		if err := e.watch(ctx, events, delayed); err != nil {
+			end(err)
+		}
+	})
 
 	<-ctx.Done()
 	e.kafka.Fail("egress is stopping")
@@ -179,9 +193,19 @@ func (e *Egress) Run(ctx context.Context) error {
 		closeProducers()
 	})
 	if late != nil {
-		return errors.Join(err, late)
+		err = errors.Join(err, late)
+	} else {
+		err = errors.Join(err, left[0], left[1])
 	}
-	return errors.Join(err, left[0], left[1])
+	why := broken(context.Cause(ctx))
+	if _, stuck := errors.AsType[*stuckError](why); stuck {
+		last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancelLast()
+		for _, m := range []*member{events, delayed} {
+			err = errors.Join(err, m.quit(last, e.o.Kafka.Base("quit")))
+		}
+	}
+	return errors.Join(why, err)
 }
 
 // within waits for f until ctx ends.
@@ -237,7 +261,7 @@ func (e *Egress) join(name string, committed known, tiers map[string]delay.Tier,
 	m := &member{
 		group: group, instance: e.o.Kafka.InstanceID, cluster: e.cluster, topics: topics, tiers: tiers, atEnd: e.beginAtEnd(), handle: handle, budget: e.budget, forget: e.dispatch.forget,
 		revoke: e.o.RevokeWait, pace: e.o.CommitEvery,
-		log: e.log, met: e.met, served: e.served, losses: e.losses, denied: e.denied, known: committed,
+		log: e.log, met: e.met, served: e.served, losses: e.losses, denied: e.denied, known: committed, dog: &e.dog, end: e.end,
 		joined:     e.o.Health.Declare(health.Condition{Code: "egress_group_" + name, Title: "egress is in the group " + group, Readiness: true}),
 		partitions: map[topicPartition]*partition{},
 		topicIDs:   map[string]kadm.TopicID{},

@@ -104,6 +104,14 @@ func (m *Marks) advance() {
 // Mark is what may be committed now; false when nothing was settled yet.
 func (m *Marks) Mark() (Mark, bool) { return m.mark, m.mark.Offset > 0 }
 
+// Head is the first offset that is still open; false when none is.
+func (m *Marks) Head() (int64, bool) {
+	if m.head == len(m.entries) {
+		return 0, false
+	}
+	return m.entries[m.head].offset, true
+}
+
 // Open is how many received offsets are not below the mark.
 func (m *Marks) Open() int { return len(m.entries) - m.head }
 
