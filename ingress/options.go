@@ -20,9 +20,10 @@ import (
 type Options struct {
 	Catalog func() *catalog.Snapshot // never nil
 	Client  *kgo.Client              // made of kafka.Options.IngressProducer; closed by whoever made it
-	// Cluster is the id of the Kafka cluster, part of what makes two events the same.
-	// While it is empty Kafka was not reached yet, and every webhook gets a 503: who
-	// sends one learns that at once instead of hanging. nil: reached.
+	// Started is closed when Kafka was reached and Cluster gives its id, which is part
+	// of what makes two events the same. Until then a webhook waits, as long as for an
+	// acknowledgement, and gets a 503. nil: from the beginning.
+	Started <-chan struct{}
 	Cluster func() string
 	Dedup   *dedup.Memory // nil: 24 h and 1,000,000 identities
 	// Writable says why nothing may be stored now, as the embedded broker does
@@ -75,7 +76,12 @@ func (o Options) withDefaults() Options {
 		o.Topic = func(string) error { return nil }
 	}
 	if o.Cluster == nil {
-		o.Cluster = func() string { return "any" }
+		o.Cluster = func() string { return "" }
+	}
+	if o.Started == nil {
+		at := make(chan struct{})
+		close(at)
+		o.Started = at
 	}
 	if o.Health == nil {
 		o.Health = health.NewSet(nil)

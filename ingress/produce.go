@@ -70,6 +70,25 @@ func (s *Server) wait(ctx context.Context, claim *dedup.Claim, limit time.Durati
 	}
 }
 
+// started waits until Kafka was reached for the first time.
+func (s *Server) started(ctx context.Context) error {
+	select {
+	case <-s.options.Started:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(s.options.ReplyTimeout)
+	defer timer.Stop()
+	select {
+	case <-s.options.Started:
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("%w: Kafka was not reached since the start", errKafka)
+	case <-ctx.Done():
+		return errClientGone
+	}
+}
+
 // timer gives a running timer. A stopped one that is set again never fires for the
 // time before.
 func (s *Server) timer(d time.Duration) *time.Timer {

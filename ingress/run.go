@@ -44,11 +44,29 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	s.options.Logger.Info("ingress stopping", zap.Duration("drain_delay", s.options.DrainDelay))
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.ShutdownTimeout)
 	defer cancel()
-	if broken == nil && s.options.Cluster() != "" { // else nobody was ever sent here
-		sleep(stopping, s.options.DrainDelay)
+	if broken == nil {
+		s.drain(stopping, ln)
 	}
 	return errors.Join(broken, s.stop(stopping, server, set))
 }
+
+// drain goes on accepting until nobody sends new connections here any more, and then
+// until the last of them are accepted. Who was never ready was sent nothing.
+func (s *Server) drain(ctx context.Context, ln net.Listener) {
+	select {
+	case <-s.options.Started:
+	default:
+		return
+	}
+	sleep(ctx, s.options.DrainDelay)
+	if refuseNew(ln) {
+		sleep(ctx, handshakeTime)
+	}
+}
+
+// handshakeTime is for connections that were begun before new ones were kept out, and
+// wait for their last packet, or to be accepted.
+const handshakeTime = 250 * time.Millisecond
 
 // stop ends the listener, the requests and the records, in this order: a record flushed
 // before the last request has ended may not have been the last.

@@ -136,8 +136,8 @@ func contentType(reply provider.Reply) []string {
 // sends can use up what belongs to the source, because its rate counts only what was
 // verified.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (answer, error) {
-	if s.options.Cluster() == "" {
-		return answer{}, fmt.Errorf("%w: Kafka was not reached since the start", errKafka)
+	if err := s.started(r.Context()); err != nil {
+		return answer{}, err
 	}
 	src := s.source(v.name)
 	if src == nil {

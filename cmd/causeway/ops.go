@@ -33,7 +33,9 @@ func newOps(reg *prometheus.Registry, set *health.Set, withPprof bool) *http.Ser
 
 // listen opens a listener; setting is what to change when that does not work.
 func listen(ctx context.Context, address, setting string) (net.Listener, error) {
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	plain := new(net.ListenConfig)
+	plain.SetMultipathTCP(false) // Linux takes no filter on such a socket, which a drain needs
+	ln, err := plain.Listen(ctx, "tcp", address)
 	switch {
 	case err == nil:
 		return ln, nil

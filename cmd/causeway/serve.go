@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -156,10 +155,10 @@ func serve(ctx context.Context, o serveOptions) error {
 		defer registered.CloseIdle()
 		parts.run(ctx, "registry", ids.Run)
 	}
-	var clusterID atomic.Pointer[string] // empty until Kafka was reached
-	clusterID.Store(new(""))
-	// The door opens before Kafka is reached, and says 503 until then: a webhook
-	// that hung in a listener's queue would look like a timeout to its provider.
+	// The door opens before Kafka is reached, and says 503 if that takes too long: a
+	// webhook that hung in a listener's queue would look like a timeout to its provider.
+	var cluster cluster
+	reached := make(chan struct{})
 	if o.roles.ingress {
 		producer, err := kgo.NewClient(clients.IngressProducer()...)
 		if err != nil {
@@ -167,7 +166,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		}
 		defer producer.Close()
 		edge := ingress.New(ingress.Options{
-			Catalog: current, Client: producer, Cluster: func() string { return *clusterID.Load() }, Writable: writable, SchemaID: schemaID, Topic: topics.Usable,
+			Catalog: current, Client: producer, Started: reached, Cluster: func() string { return cluster.id }, Writable: writable, SchemaID: schemaID, Topic: topics.Usable,
 			PublicURL:    c.publicURL(),
 			ReplyTimeout: time.Duration(c.Ingress.ReplyTimeout), DrainDelay: drainDelay(c.Ingress), ShutdownTimeout: time.Duration(c.Ingress.ShutdownTimeout),
 			MaxConns: c.Ingress.MaxConnections, MaxConnsPerAddress: c.Ingress.MaxPerAddress,
@@ -178,7 +177,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		recreated = append(recreated, func(topic string) { producer.PurgeTopicsFromProducing(topic) })
 		parts.run(ctx, "ingress", func(ctx context.Context) error { return edge.Run(ctx, doors.ingress) })
 	}
-	cluster, err := prepareKafka(ctx, admin, prepare)
+	cluster, err = prepareKafka(ctx, admin, prepare)
 	if err == nil && ctx.Err() == nil {
 		err = topics.Await(ctx)
 	}
@@ -188,7 +187,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		parts.wg.Wait()
 		return err
 	}
-	clusterID.Store(&cluster.id)
+	close(reached)
 
 	if o.roles.egress {
 		out := egress.New(egress.Options{
