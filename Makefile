@@ -17,7 +17,7 @@ CC_FOUND  := $(shell command -v "$$($(GO) env CC)" 2>/dev/null)
 RACE      := $(if $(CC_FOUND),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint fix bench microbench fuzz docs chaos ci FORCE
+.PHONY: help build run test lint fix bench microbench fuzz docs chaos cluster ci FORCE
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ docs: $(BIN) ## Check that the commands and links in README.md and docs/ exist
 
 chaos: ## The kill -9 test for longer (ROUNDS=100)
 	CHAOS_ROUNDS=$(ROUNDS) $(GO) test -count 1 -run 'Kill|Chaos' -v -timeout 120m ./cmd/causeway
+
+cluster: export REQUIRE_KAFKA := 1
+cluster: ## The processes on three brokers that die, freeze and come back, and rolling restarts: five times in a row (ROUNDS=5), for longer
+	CLUSTER_LONG=1 $(GO) test -tags synctests -count $(if $(filter command line environment,$(origin ROUNDS)),$(ROUNDS),5) -run '^TestCluster$$' -v -timeout 180m ./cmd/causeway
 
 ci: export REQUIRE_KAFKA := 1
 ci: ## What CI runs: lint, tests with a real Kafka, a short fuzz round, the docs' commands

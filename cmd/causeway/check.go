@@ -18,12 +18,20 @@ import (
 )
 
 func newCheck(c *common) *cobra.Command {
-	return &cobra.Command{
+	ready := false
+	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration, the secrets, Kafka and its topics; say all that is wrong at once",
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return runCheck(cmd.Context(), c) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ready {
+				return checkReady(cmd.Context(), c)
+			}
+			return runCheck(cmd.Context(), c)
+		},
 	}
+	cmd.Flags().BoolVar(&ready, "ready", false, "only ask the process on this machine, at ops.listen, whether it is ready")
+	return cmd
 }
 
 // runCheck goes on past whatever it finds wrong, as far as that makes sense.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -77,16 +78,21 @@ func (c *Cluster) await(ctx context.Context) error {
 	}
 }
 
-// members asks one broker how many it knows. It asks each time: kadm would answer
-// from what the client learned before the others were there.
+// members asks every broker how many it knows, and gives the least. It asks them
+// itself: kadm would answer from what the client learned earlier, and a broker that
+// was killed is known to the others until somebody can take it off the list.
 func members(ctx context.Context, cl *kgo.Client) (int, error) {
-	req := kmsg.NewPtrMetadataRequest()
-	req.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all
-	resp, err := req.RequestWith(ctx, cl)
-	if err != nil {
-		return 0, err
+	least := math.MaxInt
+	for _, seed := range cl.SeedBrokers() {
+		req := kmsg.NewPtrMetadataRequest()
+		req.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all
+		resp, err := seed.Request(ctx, req)
+		if err != nil {
+			return 0, err
+		}
+		least = min(least, len(resp.(*kmsg.MetadataResponse).Brokers))
 	}
-	return len(resp.Brokers), nil
+	return least, nil
 }
 
 // Options are client options for this cluster, with group sessions short enough
