@@ -175,13 +175,15 @@ func (y *yard) letter(dlq string, n int64) *schemas.Delivery {
 	ctx, cancel := context.WithTimeout(y.t.Context(), time.Minute)
 	defer cancel()
 	for ctx.Err() == nil {
-		for _, r := range cl.PollFetches(ctx).Records() {
-			d, err := schemas.DeliveryFromRecord(r)
-			if err != nil || r.Offset != n {
-				y.t.Fatalf("letter %d: offset %d, %v", n, r.Offset, err)
-			}
-			return d
+		records := cl.PollFetches(ctx).Records()
+		if len(records) == 0 {
+			continue
 		}
+		d, err := schemas.DeliveryFromRecord(records[0])
+		if err != nil || records[0].Offset != n {
+			y.t.Fatalf("letter %d: offset %d, %v", n, records[0].Offset, err)
+		}
+		return d
 	}
 	y.t.Fatalf("no letter %d in a minute", n)
 	return nil
