@@ -251,7 +251,11 @@ func kafkaGone(t *testing.T, s *shared) {
 
 // notReady is nil when the process answers that it is not.
 func (m *fleetMember) notReady() error {
-	resp, err := http.Get("http://" + m.ops + "/readyz")
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+m.ops+"/readyz", http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}
