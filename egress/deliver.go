@@ -99,19 +99,22 @@ func (e *Egress) post(t *task, now time.Time) target.Result {
 func (e *Egress) header(t *task) http.Header {
 	ev := t.event
 	h := make(http.Header, 12)
-	h["User-Agent"] = []string{"causeway/" + e.o.Version}
-	h["Webhook-Id"] = []string{webhookID(ev.ID)}
-	h["Causeway-Source"] = []string{ev.Source}
-	h["Causeway-Topic"] = []string{t.delivery.Origin.Topic}
-	h["Causeway-Attempt"] = []string{strconv.Itoa(t.delivery.Attempt + 1)}
-	h["Content-Type"] = []string{cmp.Or(ev.ContentType, "application/octet-stream")}
-	for _, f := range [...]struct{ name, value string }{
-		{"Content-Encoding", ev.Encoding}, {"Causeway-Type", ev.Type}, {"Traceparent", t.traceparent()},
-	} {
-		if f.value != "" {
-			h[f.name] = []string{f.value}
+	values := make([]string, 0, 9) // one allocation for all of them
+	set := func(name, value string) {
+		if value != "" {
+			values = append(values, value)
+			h[name] = values[len(values)-1 : len(values) : len(values)]
 		}
 	}
+	set("User-Agent", e.userAgent)
+	set("Webhook-Id", webhookID(ev.ID))
+	set("Causeway-Source", ev.Source)
+	set("Causeway-Type", ev.Type)
+	set("Causeway-Topic", t.delivery.Origin.Topic)
+	set("Causeway-Attempt", strconv.Itoa(t.delivery.Attempt+1))
+	set("Content-Type", cmp.Or(ev.ContentType, "application/octet-stream"))
+	set("Content-Encoding", ev.Encoding)
+	set("Traceparent", t.traceparent())
 	return h
 }
 

@@ -41,15 +41,16 @@ type Egress struct {
 	unresolved   *unresolved    // records whose schema is not known yet
 	// disabled holds the uids of subscriptions that answered 410. It is this
 	// process's knowledge until the catalog keeps it.
-	disabled sync.Map
-	budget   *budget
-	dog      watchdog
-	dispatch *dispatcher
-	send     *target.HTTP
-	settle   *settler
-	attempts *attemptLog
-	cluster  string
-	running  atomic.Pointer[clients]
+	disabled  sync.Map
+	budget    *budget
+	dog       watchdog
+	dispatch  *dispatcher
+	send      *target.HTTP
+	userAgent string
+	settle    *settler
+	attempts  *attemptLog
+	cluster   string
+	running   atomic.Pointer[clients]
 	// end ends Run from within, for a reason that broken knows.
 	end context.CancelCauseFunc
 	// sending is the context of all attempts; it ends when a stop takes too long.
@@ -72,7 +73,7 @@ func New(o Options) *Egress {
 		moving: o.Health.Declare(health.Condition{Code: "egress_moving", Title: "no worker of egress is stuck", Readiness: true}),
 		served: o.Health.Declare(health.Condition{Code: "egress_partitions", Title: "egress serves all its partitions"}),
 		budget: newBudget(o.OpenBytes),
-		send:   target.NewHTTP(o.Client),
+		send:   target.NewHTTP(o.Client), userAgent: "causeway/" + o.Version,
 	}
 	e.losses = &losses{handle: o.Health.Declare(health.Condition{Code: "egress_offsets", Title: "egress went on where it had stopped"})}
 	e.served.OK()

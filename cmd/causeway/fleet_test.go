@@ -37,6 +37,9 @@ type fleet struct {
 	commits        *commitWatch
 	members        []*fleetMember
 	client         *http.Client // of the load
+
+	mu    sync.Mutex
+	doors []string // addresses of the members that are ingress
 }
 
 // fleetMember is one process, which keeps its addresses when it starts again.
@@ -159,6 +162,11 @@ func (f *fleet) add(role string) *fleetMember {
 		*at = fmt.Sprintf("127.0.0.1:%d", port)
 	}
 	f.members = append(f.members, m)
+	if role == "ingress" {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.doors = append(f.doors, m.listen)
+	}
 	return m
 }
 
@@ -255,15 +263,11 @@ func (f *fleet) kafka(opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// ingresses are the addresses of those processes.
+// ingresses are the addresses of those processes; the load asks while more are added.
 func (f *fleet) ingresses() []string {
-	var list []string
-	for _, m := range f.members {
-		if m.role == "ingress" {
-			list = append(list, m.listen)
-		}
-	}
-	return list
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.doors)
 }
 
 // settle waits until everything acknowledged has arrived at both subscriptions.
