@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,7 +41,7 @@ type fleet struct {
 	client         *http.Client // of the load
 
 	mu    sync.Mutex
-	doors []string // addresses of the members that are ingress
+	doors []string // addresses of the ingress processes
 }
 
 // fleetMember is one process, which keeps its addresses when it starts again.
