@@ -215,7 +215,7 @@ func (b *bridge) postTo(url, id string, body []byte, headers ...string) (int, st
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: b.wire.dial}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		b.t.Fatal(err)
+		b.t.Fatalf("post %s: %T: %v", id, err, err)
 	}
 	defer resp.Body.Close()
 	var said struct{ Status, Code any }
