@@ -11,11 +11,14 @@ package tracing
 
 import (
 	"context"
+	"encoding/hex"
 	"strings"
 
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
+
+// known are the flags of a trace that version 00 gives a meaning.
+const known = trace.FlagsSampled | trace.FlagsRandom
 
 // Traceparent gives text if it is a W3C trace context of version 00, else nothing:
 // 00-<32 hex>-<16 hex>-<2 hex>, lower case, neither id all zeros. Who sends it is a
@@ -38,17 +41,37 @@ func Traceparent(text string) string {
 	return text
 }
 
-// Remote is the span that a traceparent names; not valid when the text is none.
+// Remote is the span that a traceparent names; not valid when the text is none. Of the
+// flags the two that have a meaning are kept. OpenTelemetry's own propagator gives up on
+// a whole trace for a flag that it doesn't know; the W3C text only has it not passed on.
 func Remote(traceparent string) trace.SpanContext {
-	c := carrier(Traceparent(traceparent))
-	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), &c))
+	text := Traceparent(traceparent)
+	if text == "" {
+		return trace.SpanContext{}
+	}
+	var (
+		traceID trace.TraceID
+		spanID  trace.SpanID
+		flags   [1]byte
+	)
+	// Traceparent has seen that these are hex, and of this length.
+	_, _ = hex.Decode(traceID[:], []byte(text[3:35]))
+	_, _ = hex.Decode(spanID[:], []byte(text[36:52]))
+	_, _ = hex.Decode(flags[:], []byte(text[53:]))
+	return trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID:    traceID,
+		SpanID:     spanID,
+		TraceFlags: trace.TraceFlags(flags[0]) & known,
+		Remote:     true,
+	})
 }
 
-// Text is the traceparent that names the span.
+// Text is the traceparent that names the span; nothing, if that is not valid.
 func Text(span trace.SpanContext) string {
-	var c carrier
-	propagation.TraceContext{}.Inject(trace.ContextWithSpanContext(context.Background(), span), &c)
-	return string(c)
+	if !span.IsValid() {
+		return ""
+	}
+	return "00-" + span.TraceID().String() + "-" + span.SpanID().String() + "-" + (span.TraceFlags() & known).String()
 }
 
 // Under is a context whose spans are children of the one given, which may be in
@@ -56,21 +79,3 @@ func Text(span trace.SpanContext) string {
 func Under(parent trace.SpanContext) context.Context {
 	return trace.ContextWithSpanContext(context.Background(), parent)
 }
-
-// carrier is a set of headers that holds a traceparent and nothing else.
-type carrier string
-
-func (c *carrier) Get(name string) string {
-	if name == "traceparent" {
-		return string(*c)
-	}
-	return ""
-}
-
-func (c *carrier) Set(name, value string) {
-	if name == "traceparent" {
-		*c = carrier(value)
-	}
-}
-
-func (*carrier) Keys() []string { return []string{"traceparent"} }

@@ -28,9 +28,13 @@ func TestTraceparent(t *testing.T) {
 		if got := tracing.Traceparent(text); got != want {
 			t.Errorf("Traceparent(%.80q) = %q, want %q", text, got, want)
 		}
-		if remote := tracing.Remote(text); remote.IsValid() != (want != "") || remote.IsValid() && tracing.Text(remote) != want {
+		if remote := tracing.Remote(text); remote.IsValid() != (want != "") || tracing.Text(remote) != want {
 			t.Errorf("Remote(%.80q) is valid: %v, and reads %q", text, remote.IsValid(), tracing.Text(remote))
 		}
+	}
+	// A flag that nobody knows is not passed on, and costs nobody the trace.
+	if got := tracing.Text(tracing.Remote(good[:53] + "87")); got != good[:53]+"03" {
+		t.Errorf("flags 87 are passed on as %q", got)
 	}
 	if got := tracing.Text(trace.SpanContext{}); got != "" {
 		t.Errorf("no span reads %q", got)
@@ -42,6 +46,7 @@ func TestTraceparent(t *testing.T) {
 
 func FuzzTraceparent(f *testing.F) {
 	f.Add(good)
+	f.Add(good[:53] + "91")
 	f.Add("cc-" + good[3:] + "-what-the-future-will-be-like")
 	f.Fuzz(func(t *testing.T, text string) {
 		remote := tracing.Remote(text)
