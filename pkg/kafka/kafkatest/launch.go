@@ -123,10 +123,12 @@ func (c *Cluster) format(ctx context.Context) error {
 	return nil
 }
 
-// newID is a random id as Kafka writes them.
+// newID is a random id as Kafka writes them: never with a dash in front, which its
+// tools take for an option.
 func newID() string {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id)
+	id[0] &= 0x7f // so that it begins with a letter from A to f
 	return base64.RawURLEncoding.EncodeToString(id)
 }
 
