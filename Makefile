@@ -7,8 +7,8 @@ ARGS      ?=
 PKG       ?= ./...
 FUZZTIME  ?= 5s
 ROUNDS    ?= 100
-# One package after the other: those with a real Kafka would otherwise share two cores with each other's brokers.
-PARALLEL  ?= 1
+# Two packages at once: those with a real Kafka mostly wait.
+PARALLEL  ?= 2
 TIMEOUT   ?= 30m
 
 # kgo's mutexes become channels, so that a test bubble sees a wait on one (testing/synctest).

@@ -92,7 +92,7 @@ func (e *Egress) post(t *task, now time.Time) target.Result {
 	if err != nil {
 		return target.Result{Class: target.Refused, Err: fmt.Errorf("sign: %w", err)}
 	}
-	return e.send.Send(e.sending, target.Request{URL: m.URL, Header: m.Header, Body: m.Body, Timeout: t.subscription.Timeout})
+	return e.send.Send(e.sending, target.Request{URL: t.subscription.Endpoint, Header: m.Header, Body: m.Body, Timeout: t.subscription.Timeout})
 }
 
 // header is everything that is sent beside the signature.
@@ -149,30 +149,33 @@ const (
 	keyEvent        = "event"
 )
 
-// report makes an attempt visible: a metric, a line, a record.
+// report makes an attempt visible: in metrics, its span, and the journal.
 func (e *Egress) report(t *task, started time.Time, res target.Result, out retry.Outcome) {
-	d := &t.delivery
+	d, ev := &t.delivery, t.event
 	e.met.attempted(d.Origin.Topic, res, out)
+	ended := started.Add(res.Took)
 	if out.Verdict == retry.Done {
-		e.met.endToEnd.Observe(started.Add(res.Took).Sub(t.event.Received).Seconds())
+		e.met.endToEnd.Observe(ended.Sub(ev.Received).Seconds())
 	}
-	e.attempts.record(t, started, res, out)
-	t.traced(res, out)
-	fields := []zap.Field{
-		zap.String(keyEvent, t.event.ID), zap.String("source", t.event.Source), zap.String("type", t.event.Type),
-		zap.String(keySubscription, t.subscription.Name), zap.Int("attempt", d.Attempt), zap.Int("hop", d.Hop),
-		zap.String("class", res.Class.String()), zap.Int("status", res.Status), zap.Duration("took", res.Took),
-		zap.String("verdict", out.Verdict.String()), zap.String("origin", d.Origin.String()),
+	n := note{
+		Attempt: schemas.Attempt{
+			EventID: ev.ID, Source: ev.Source, Type: ev.Type, Tenant: ev.Tenant,
+			Subscription: d.Subscription, SubscriptionName: t.subscription.Name,
+			Cluster: d.Cluster, Origin: d.Origin, Run: d.Run, Attempt: d.Attempt, Hop: d.Hop,
+			Started: started, Took: res.Took, Class: res.Class.String(), Status: res.Status, Error: d.Error,
+			Verdict: out.Verdict.String(), Reason: out.Reason,
+		},
+		out: out, err: res.Err,
+	}
+	if out.Verdict == retry.Delay {
+		n.NextDue = ended.Add(out.Wait)
+	}
+	if t.subscription.CaptureResponse {
+		n.Response, n.ResponseContentType = res.Response, res.ContentType
 	}
 	if t.span != nil {
-		fields = append(fields, zap.Stringer("trace", t.span.SpanContext().TraceID()))
+		n.trace = t.span.SpanContext().TraceID().String()
+		t.traced(res, out)
 	}
-	switch out.Verdict {
-	case retry.Done:
-		e.log.Info("delivery attempted", fields...)
-	case retry.Delay:
-		e.log.Warn("delivery attempted", append(fields, zap.Duration("wait", out.Wait), zap.NamedError("error", res.Err))...)
-	case retry.Dead:
-		e.log.Warn("delivery attempted", append(fields, zap.String("reason", string(out.Reason)), zap.NamedError("error", res.Err))...)
-	}
+	e.journal.note(&n)
 }

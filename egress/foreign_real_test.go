@@ -220,7 +220,8 @@ func foreignSnapshot(t *testing.T, url string, topics ...catalog.ForeignSpec) *c
 		t.Fatal(faults)
 	}
 	sub := subscription(t, "foreign")
-	sub.URL, sub.Schedule, sub.Topics = url, []time.Duration{time.Second}, nil
+	sub.Schedule, sub.Topics = []time.Duration{time.Second}, nil
+	redirect(t, sub, url)
 	for _, topic := range topics {
 		sub.Topics = append(sub.Topics, topic.Name)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -95,12 +96,23 @@ func subscription(t *testing.T, path string) *catalog.Subscription {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &catalog.Subscription{
-		UID: catalog.UID("subscription", path), Name: path, Topics: []string{testTopic},
-		URL: "http://127.0.0.1:8080/" + path, Scheme: scheme,
+	sub := &catalog.Subscription{
+		UID: catalog.UID("subscription", path), Name: path, Topics: []string{testTopic}, Scheme: scheme,
 		Keys:    func() ([]signature.Key, error) { return []signature.Key{key}, nil },
 		Timeout: 15 * time.Second, MaxConcurrency: 64, Schedule: catalog.DefaultSchedule(), CaptureResponse: true,
 	}
+	redirect(t, sub, "http://127.0.0.1:8080/"+path)
+	return sub
+}
+
+// redirect gives the subscription another URL.
+func redirect(t *testing.T, sub *catalog.Subscription, address string) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub.URL, sub.Endpoint = address, u
 }
 
 // forDays lets brokers keep empty fetches for long, so that idle days cost no wall

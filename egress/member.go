@@ -86,7 +86,7 @@ func (m *member) OnFetchRecordBuffered(r *kgo.Record) {
 	p := m.partitions[topicPartition{r.Topic, r.Partition}]
 	m.mu.Unlock()
 	if p != nil {
-		r.Context = context.WithValue(context.Background(), owner{}, p)
+		r.Context = p.tag
 	}
 }
 

@@ -87,7 +87,7 @@ func newMetrics(reg prometheus.Registerer, depth func() (queued, running int)) *
 		tombstones:            counter("egress_tombstones_total", "Records without a value on event topics, passed over."),
 		lateness:              histogram("delay_lateness_seconds", "Time from when a parked delivery was due to its attempt.", seconds),
 		skewed:                counter("delay_skewed_total", "Times that a due time was too far ahead to be believed."),
-		attemptRecordsDropped: counter("egress_attempt_records_dropped_total", "Attempt records that were not written."),
+		attemptRecordsDropped: counter("egress_attempt_records_dropped_total", "Attempts that were not recorded, because Kafka or the log did not keep up."),
 		fetchErrors:           counter("egress_fetch_errors_total", "Errors from fetching."),
 		commitErrors:          counter("egress_commit_errors_total", "Offset commits that failed and were made again."),
 		commitSeconds:         histogram("egress_commit_duration_seconds", "Time of one offset commit.", seconds),

@@ -24,6 +24,7 @@ type partition struct {
 	tier   delay.Tier // of a delay topic; zero for events
 	as     string     // the member that owns it, by its id; under member.mu
 
+	tag  context.Context    // names this partition in the records that are fetched for it
 	stop context.CancelFunc // ends run
 	wake chan struct{}      // there is something new in the backlog
 
@@ -59,6 +60,7 @@ func newPartition(m *member, topic string, id int32) *partition {
 		step:  &step{what: fmt.Sprintf("a record of %s/%d", topic, id), limit: watchLimit},
 		alive: true, stop: func() {}, wake: make(chan struct{}, 1), reached: -1, founding: -1, expected: -1, quiet: make(chan struct{}),
 	}
+	p.tag = context.WithValue(context.Background(), owner{}, p)
 	if p.tier.Wait > 0 {
 		p.seen = seen.NewWindow(twinAge, twinMax)
 	}

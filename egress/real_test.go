@@ -86,7 +86,8 @@ func TestMembersComeAndGoAndABrokerDiesOnRealKafka(t *testing.T) {
 		return n
 	}
 	sub := subscription(t, "a")
-	sub.URL, sub.Topics = srv.URL, []string{topic}
+	sub.Topics = []string{topic}
+	redirect(t, sub, srv.URL)
 	snapshot := catalog.NewSnapshot(0, []*catalog.Source{{Name: "shop", Topic: topic}}, []*catalog.Subscription{sub})
 	start := func() (stop func() error) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -48,7 +48,7 @@ type Egress struct {
 	send      *target.HTTP
 	userAgent string
 	settle    *settler
-	attempts  *attemptLog
+	journal   *journal
 	cluster   string
 	running   atomic.Pointer[clients]
 	// end ends Run from within, for a reason that broken knows.
@@ -114,11 +114,11 @@ func (e *Egress) Run(ctx context.Context) error {
 		e.settle.close()
 		return fmt.Errorf("make the producer of attempt records: %w", err)
 	}
+	e.journal = newJournal(e.log, recording, e.o.Kafka.Prefix+"attempts", e.met.attemptRecordsDropped)
 	closeProducers := func() {
 		recording.Close()
 		e.settle.close()
 	}
-	e.attempts = &attemptLog{client: recording, topic: e.o.Kafka.Prefix + "attempts", dropped: e.met.attemptRecordsDropped}
 	if e.cluster, err = e.findCluster(ctx, e.settle.client); err != nil {
 		closeProducers()
 		return nil // ctx ended before Kafka answered: there is nothing to stop
@@ -153,6 +153,7 @@ func (e *Egress) Run(ctx context.Context) error {
 		loops.Go(func() { m.poll(ctx) })
 		commits.Go(func() { m.commits(committing) })
 	}
+	go e.journal.run()
 	loops.Go(func() { e.watchLag(ctx, e.settle.client) })
 	loops.Go(func() { e.watchForeign(ctx, e.settle.client) })
 	loops.Go(func() {
@@ -182,7 +183,7 @@ func (e *Egress) Run(ctx context.Context) error {
 		e.dispatch.stop()
 	})
 	err = errors.Join(err, e.settle.stop(settled))
-	_ = recording.Flush(settled) // what is not written is not missed: attempt records may be dropped
+	e.journal.stop(settled)
 	stopCommits()
 	var left [2]error
 	late := within(deadline, "commits and leaving the groups", func() {

@@ -66,7 +66,8 @@ func newYard(t *testing.T, partitions int32, sources int, answer func(arrival) i
 	}
 	y.sink = newSink(t, ln, answer)
 	sub := subscription(t, "a")
-	sub.URL, sub.Topics = "http://"+ln.Addr().String()+"/a", y.topics
+	sub.Topics = y.topics
+	redirect(t, sub, "http://"+ln.Addr().String()+"/a")
 	y.subs = []*catalog.Subscription{sub}
 	return y
 }

@@ -2,6 +2,7 @@ package schemas
 
 import (
 	_ "embed"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -67,10 +68,13 @@ func (a *Attempt) Record(topic string) *kgo.Record {
 	v.optionalTime(a.NextDue)
 	v.bytes(response)
 	v.text(clip(a.ResponseContentType, maxError))
-	w := newHeaderWriter(1, 1)
-	w.number(HeaderSchema, schemaVersion)
-	return &kgo.Record{Topic: topic, Key: []byte(a.EventID), Value: v.b, Headers: w.headers}
+	end := len(v.b)
+	v.b = append(v.b, a.EventID...) // one allocation for both
+	return &kgo.Record{Topic: topic, Key: v.b[end:], Value: v.b[:end:end], Headers: []kgo.RecordHeader{{Key: HeaderSchema, Value: attemptVersion}}}
 }
+
+// attemptVersion is the schema's number in the header of each attempt.
+var attemptVersion = strconv.AppendInt(nil, schemaVersion, 10)
 
 // AttemptFromRecord reads an attempt. It shares r's memory.
 //

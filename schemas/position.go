@@ -15,7 +15,13 @@ type Position struct {
 
 // String gives topic/partition/offset, for example webhooks.stripe/3/42.
 func (p Position) String() string {
-	return p.Topic + "/" + strconv.FormatInt(int64(p.Partition), 10) + "/" + strconv.FormatInt(p.Offset, 10)
+	return string(p.append(make([]byte, 0, 128)))
+}
+
+func (p Position) append(b []byte) []byte {
+	b = append(append(b, p.Topic...), '/')
+	b = append(strconv.AppendInt(b, int64(p.Partition), 10), '/')
+	return strconv.AppendInt(b, p.Offset, 10)
 }
 
 // ParsePosition reads what [Position.String] gives.
@@ -29,7 +35,7 @@ func ParsePosition(text string) (Position, error) {
 
 // formatOrigin gives cluster/topic/partition/offset.
 func formatOrigin(cluster string, p Position) string {
-	return cluster + "/" + p.String()
+	return string(p.append(append(append(make([]byte, 0, 128), cluster...), '/')))
 }
 
 // parseOrigin reads from the end: no topic has a slash, while a cluster's id is

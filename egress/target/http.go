@@ -30,7 +30,7 @@ func NewHTTP(client doer) *HTTP { return &HTTP{client} }
 
 // Request is one POST. The header is sent as it is.
 type Request struct {
-	URL     string
+	URL     *url.URL
 	Header  http.Header
 	Body    []byte
 	Timeout time.Duration // from connecting to the end of the response
@@ -52,12 +52,11 @@ func (h *HTTP) Send(ctx context.Context, r Request) Result {
 var errTimeout = errors.New("attempt timed out")
 
 func (h *HTTP) post(ctx context.Context, r Request) Result {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(r.Body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(r.Body))
 	if err != nil {
-		// The error of net/url holds the URL, and a URL may hold a token.
-		return Result{Class: Refused, Err: errors.New("the subscription's URL is not one that can be called")}
+		return Result{Class: Refused, Err: err}
 	}
-	req.Header = r.Header
+	req.URL, req.Header = r.URL, r.Header
 	// An idle connection that the receiver closes at this very moment would count
 	// as a failed attempt. The empty key, which is never sent, lets net/http try the
 	// next connection: a second copy is within what at-least-once allows.

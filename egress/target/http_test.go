@@ -31,8 +31,16 @@ func answer(status int, header http.Header, body string) fakeDoer {
 	}
 }
 
+func address(text string) *url.URL {
+	u, err := url.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
+
 func request() Request {
-	return Request{URL: "http://127.0.0.1/hook", Header: http.Header{"Webhook-Id": {"evt-1"}}, Body: []byte("hello"), Timeout: 15 * time.Second}
+	return Request{URL: address("http://127.0.0.1/hook"), Header: http.Header{"Webhook-Id": {"evt-1"}}, Body: []byte("hello"), Timeout: 15 * time.Second}
 }
 
 func TestStatusesAreSorted(t *testing.T) {
@@ -198,16 +206,14 @@ func TestErrorsDoNotHoldTheURL(t *testing.T) {
 		"from a client that wraps": {"http://127.0.0.1/hook?token=" + secret, fakeDoer(func(r *http.Request) (*http.Response, error) {
 			return nil, &url.Error{Op: "Post", URL: r.URL.String(), Err: io.EOF}
 		})},
-		"from a URL that cannot be read": {"http://user:" + secret + "@127.0.0.1:no/", answer(200, nil, "")},
-		"from a URL with a control byte": {"http://127.0.0.1/" + secret + "\x00", answer(200, nil, "")},
-		"from the guarded client":        {"http://127.0.0.1:1/hook?token=" + secret, outbound.New(outbound.Options{AllowLoopback: true, AllowHTTP: true})},
-		"from the guard itself":          {"http://10.0.0.1/hook?token=" + secret, outbound.New(outbound.Options{AllowHTTP: true})},
-		"from the guard, with a user":    {"http://u:" + secret + "@127.0.0.1/hook", outbound.New(outbound.Options{AllowHTTP: true})},
-		"from the guard, without https":  {"http://127.0.0.1/hook?token=" + secret, outbound.New(outbound.Options{})},
+		"from the guarded client":       {"http://127.0.0.1:1/hook?token=" + secret, outbound.New(outbound.Options{AllowLoopback: true, AllowHTTP: true})},
+		"from the guard itself":         {"http://10.0.0.1/hook?token=" + secret, outbound.New(outbound.Options{AllowHTTP: true})},
+		"from the guard, with a user":   {"http://u:" + secret + "@127.0.0.1/hook", outbound.New(outbound.Options{AllowHTTP: true})},
+		"from the guard, without https": {"http://127.0.0.1/hook?token=" + secret, outbound.New(outbound.Options{})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := request()
-			r.URL = tc.url
+			r.URL = address(tc.url)
 			res := NewHTTP(tc.client).Send(t.Context(), r)
 			if res.Err == nil || strings.Contains(res.Err.Error(), secret) {
 				t.Errorf("error: %v", res.Err)
@@ -236,7 +242,7 @@ func TestOverTheWire(t *testing.T) {
 	client := outbound.New(outbound.Options{AllowLoopback: true, AllowHTTP: true})
 	t.Cleanup(client.CloseIdle)
 	send := func(path string, header http.Header) Result {
-		return NewHTTP(client).Send(t.Context(), Request{URL: srv.URL + path, Header: header, Body: []byte("hello"), Timeout: 5 * time.Second})
+		return NewHTTP(client).Send(t.Context(), Request{URL: address(srv.URL + path), Header: header, Body: []byte("hello"), Timeout: 5 * time.Second})
 	}
 
 	t.Run("method, header and body arrive as given", func(t *testing.T) {
@@ -273,7 +279,7 @@ func TestOverTheWire(t *testing.T) {
 	t.Run("a connection that is refused is a failure", func(t *testing.T) {
 		gone := httptest.NewServer(nil)
 		gone.Close()
-		res := NewHTTP(client).Send(t.Context(), Request{URL: gone.URL, Header: http.Header{}, Timeout: 5 * time.Second})
+		res := NewHTTP(client).Send(t.Context(), Request{URL: address(gone.URL), Header: http.Header{}, Timeout: 5 * time.Second})
 		if res.Class != Failed || res.Status != 0 || res.Err == nil {
 			t.Errorf("Send = %s, %d, %v", res.Class, res.Status, res.Err)
 		}
@@ -300,7 +306,7 @@ func TestAClosedIdleConnectionIsNoFailure(t *testing.T) {
 	h := NewHTTP(client)
 	for i := range 50 {
 		header := http.Header{}
-		res := h.Send(t.Context(), Request{URL: server.URL, Header: header, Body: []byte("x"), Timeout: 5 * time.Second})
+		res := h.Send(t.Context(), Request{URL: address(server.URL), Header: header, Body: []byte("x"), Timeout: 5 * time.Second})
 		if res.Class != OK {
 			t.Fatalf("attempt %d: %v", i, res.Err)
 		}

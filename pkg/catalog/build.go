@@ -265,7 +265,8 @@ func (p place) subscription(spec SubscriptionSpec, sources []*Source) *Subscript
 	}
 	p.retry(spec.Retry, sub)
 	p.filters(spec, sources, sub)
-	if _, err := outbound.CheckURL(spec.URL, p.AllowHTTP); err != nil {
+	var err error
+	if sub.Endpoint, err = outbound.CheckURL(spec.URL, p.AllowHTTP); err != nil {
 		p.fault("url", "%v", err)
 	}
 	scheme, err := signature.Standard().Compile()

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"net/url"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,6 +43,8 @@ type Subscription struct {
 	Types   []string // exact or prefix.*; empty: all
 	Tenant  string   // "": all
 	URL     string
+	// Endpoint is URL, parsed once for all attempts. It must not be changed.
+	Endpoint *url.URL
 	// Scheme and Keys sign a delivery; there is one signature for each live key.
 	Scheme *signature.Compiled
 	Keys   func() ([]signature.Key, error)
