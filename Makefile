@@ -7,8 +7,10 @@ ARGS      ?=
 PKG       ?= ./...
 FUZZTIME  ?= 5s
 ROUNDS    ?= 100
-# Two packages at once: those with a real Kafka mostly wait.
+# Two packages at once, for those with a real Kafka mostly wait; but the one that measures
+# how whole processes behave under load has the machine to itself.
 PARALLEL  ?= 2
+ALONE     := cmd/causeway$$
 TIMEOUT   ?= 30m
 
 # kgo's mutexes become channels, so that a test bubble sees a wait on one (testing/synctest).
@@ -37,7 +39,10 @@ ifndef CC_FOUND
 endif
 	@for tool in java mvn; do command -v $$tool >/dev/null || echo "make test: no $$tool found, so without the tests on a real Kafka"; done
 	@$(GO) build $(RACE) $(TAGS) $(PKG)
-	$(GO) test $(RACE) $(TAGS) -p $(PARALLEL) -timeout $(TIMEOUT) $(PKG)
+	@packages=$$($(GO) list $(PKG)) && for only in -v -e; do \
+		some=$$(echo "$$packages" | grep $$only '$(ALONE)') || continue; \
+		$(GO) test $(RACE) $(TAGS) -p $(PARALLEL) -timeout $(TIMEOUT) $$some || failed=1; \
+	done; [ -z "$$failed" ]
 
 lint: ## go vet and golangci-lint (pinned, run from its module; about 90 s the first time)
 	$(GO) vet $(TAGS) ./...

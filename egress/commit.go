@@ -72,6 +72,30 @@ func (m *member) commitWithin(ctx context.Context, partitions []*partition) erro
 	return m.commit(ctx, partitions)
 }
 
+// commitLast commits partitions that go. Between a rebalance's two halves the group
+// takes no commits; who gave up then would leave all that it delivered since the last
+// one to come again.
+func (m *member) commitLast(ctx context.Context, partitions []*partition) error {
+	ctx, cancel := context.WithTimeout(ctx, commitWait)
+	defer cancel()
+	for {
+		err := m.commit(ctx, partitions)
+		if !errors.Is(err, kerr.RebalanceInProgress) {
+			return err
+		}
+		pause := time.NewTimer(commitPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return err
+		}
+	}
+}
+
+// commitPause is how long after a commit in the middle of a rebalance the next is tried.
+const commitPause = 50 * time.Millisecond
+
 // commit saves the marks of those partitions that moved, in one request of our
 // own. kgo's commits load the generation when they are sent: a process that was
 // frozen in between would commit with its next generation, for partitions that

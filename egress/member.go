@@ -267,7 +267,7 @@ wait:
 			break wait
 		}
 	}
-	if err := m.commitWithin(context.WithoutCancel(ctx), going); err != nil {
+	if err := m.commitLast(context.WithoutCancel(ctx), going); err != nil {
 		m.log.Warn("commit of revoked partitions: what they delivered since the last commit comes again", zap.String("group", m.group), zap.Error(err))
 	}
 	m.drop(going)
@@ -328,7 +328,7 @@ func (m *member) halt() {
 // leave commits what is settled and leaves the group. What is still open comes
 // again to the next owner.
 func (m *member) leave(ctx context.Context) error {
-	err := m.commit(ctx, m.all())
+	err := m.commitLast(ctx, m.all())
 	m.drop(m.all())
 	if e := m.client.LeaveGroupContext(ctx); e != nil {
 		err = errors.Join(err, fmt.Errorf("leave group %s: %w", m.group, e))

@@ -2,10 +2,14 @@ package ingress
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // conns bounds the connections that strangers may hold open, in all and per address.
@@ -20,6 +24,7 @@ type conns struct {
 	refused           func(addr netip.Addr, why string)
 
 	serving sync.WaitGroup // net/http's goroutines
+	allIn   chan struct{}  // closed when whoever accepts has met the listener's deadline
 
 	mu    sync.Mutex
 	open  int
@@ -38,12 +43,15 @@ type conn struct {
 	net.Conn
 	set       *conns
 	addr      netip.Addr
-	gone      bool // does not count any more; under set.mu, as the rest
-	all, same link // places among the idle ones of all and of its address
+	begun     atomic.Bool // something was read since the last answer
+	gone      bool        // does not count any more; under set.mu, as the rest
+	answered  bool        // had a request
+	rests     time.Time   // since when it has been idle
+	all, same link        // places among the idle ones of all and of its address
 }
 
 func newConns(limit, perAddress int, trusted proxies, refused func(netip.Addr, string)) *conns {
-	return &conns{limit: limit, perAddress: perAddress, trusted: trusted, refused: refused, hosts: make(map[netip.Addr]*host)}
+	return &conns{limit: limit, perAddress: perAddress, trusted: trusted, refused: refused, allIn: make(chan struct{}), hosts: make(map[netip.Addr]*host)}
 }
 
 // listener lets through the connections that conns admits.
@@ -52,10 +60,17 @@ type listener struct {
 	conns *conns
 }
 
+// withDeadline is a listener that can stop waiting.
+type withDeadline interface{ SetDeadline(time.Time) error }
+
 // Accept waits for a connection there is room for.
 func (l listener) Accept() (net.Conn, error) {
 	for {
 		raw, err := l.Listener.Accept()
+		if dated, ok := l.Listener.(withDeadline); ok && errors.Is(err, os.ErrDeadlineExceeded) && dated.SetDeadline(time.Time{}) == nil {
+			close(l.conns.allIn) // there is one deadline only
+			continue
+		}
 		if err != nil {
 			return nil, err // as it is: net/http looks at its type
 		}
@@ -125,7 +140,9 @@ func (set *conns) state(c net.Conn, state http.ConnState) {
 		own.unlink()
 		set.mu.Unlock()
 	case http.StateIdle:
+		own.begun.Store(false)
 		set.mu.Lock()
+		own.answered = true
 		if !own.gone {
 			set.rest(own)
 		}
@@ -133,6 +150,29 @@ func (set *conns) state(c net.Conn, state http.ConnState) {
 	case http.StateClosed, http.StateHijacked:
 		set.serving.Done()
 	}
+}
+
+// dismiss closes the connections that had an answer, at the moment or earlier, and on
+// which nothing has come since, and says how many are left.
+func (set *conns) dismiss(moment time.Time) (left int) {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	for c := range set.idle.all() {
+		if c.answered && !c.rests.After(moment) && !c.begun.Load() && !unread(c.Conn) {
+			set.forget(c)
+			_ = c.Conn.Close() // at once: the next request may be on its way
+		}
+	}
+	return set.open
+}
+
+// Read notes that something came.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.begun.Store(true)
+	}
+	return n, err
 }
 
 // Close closes the connection and gives its place back.
@@ -168,6 +208,7 @@ func (set *conns) forget(c *conn) {
 // rest puts a connection behind those that have been idle longer.
 func (set *conns) rest(c *conn) {
 	c.unlink()
+	c.rests = time.Now()
 	set.idle.push(&c.all, c)
 	set.hosts[c.addr].idle.push(&c.same, c)
 }

@@ -40,3 +40,37 @@ const (
 	tcpSYN = 0x02
 	tcpACK = 0x10
 )
+
+// unread says whether something has come on the connection that nobody has read.
+func unread(c net.Conn) bool {
+	conn, ok := c.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	waiting := 0
+	failed := raw.Control(func(fd uintptr) { waiting, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	return failed == nil && err == nil && waiting > 0
+}
+
+// waiting says how many connections nobody has accepted yet: for a listener, that is
+// where TCP_INFO has it.
+func waiting(ln net.Listener) int {
+	conn, ok := ln.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	var info *unix.TCPInfo
+	failed := raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+	if failed != nil || err != nil {
+		return 0
+	}
+	return int(info.Unacked)
+}

@@ -1,5 +1,7 @@
 package ingress
 
+import "iter"
+
 // ring is a list of connections, oldest first, that costs no allocation: its links are
 // in them. The zero ring is empty; it must not be copied.
 type ring struct{ mark link }
@@ -26,6 +28,19 @@ func (r *ring) first() *conn {
 		return nil
 	}
 	return r.mark.next.of // the mark's own is nil
+}
+
+// all goes through the connections, which may be removed meanwhile.
+func (r *ring) all() iter.Seq[*conn] {
+	return func(yield func(*conn) bool) {
+		for l := r.mark.next; l != nil && l.of != nil; {
+			next := l.next
+			if !yield(l.of) {
+				return
+			}
+			l = next
+		}
+	}
 }
 
 // remove takes the link out of its ring, if it is in one.

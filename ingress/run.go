@@ -45,28 +45,64 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.ShutdownTimeout)
 	defer cancel()
 	if broken == nil {
-		s.drain(stopping, ln)
+		s.drain(stopping, ln, set)
 	}
 	return errors.Join(broken, s.stop(stopping, server, set))
 }
 
 // drain goes on accepting until nobody sends new connections here any more, and then
-// until the last of them are accepted. Who was never ready was sent nothing.
-func (s *Server) drain(ctx context.Context, ln net.Listener) {
+// until all that has come is answered. Who was never ready was sent nothing.
+//
+// It does not leave that to net/http, which from its Shutdown on drops each request of
+// which it had not read all headers, without an answer: the provider cannot know whether
+// it was stored. What is lost all the same is a request that is still on its way through
+// the network when its connection is closed. Beneath TLS Shutdown has to do: only it can
+// say goodbye there.
+func (s *Server) drain(ctx context.Context, ln net.Listener, set *conns) {
 	select {
 	case <-s.options.Started:
 	default:
 		return
 	}
 	sleep(ctx, s.options.DrainDelay)
-	if refuseNew(ln) {
-		sleep(ctx, handshakeTime)
+	if !refuseNew(ln) {
+		return
+	}
+	sleep(ctx, handshakeTime)
+	if s.options.TLS != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, firstRequestTime)
+	defer cancel()
+	for ctx.Err() == nil && waiting(ln) > 0 {
+		sleep(ctx, lookEvery)
+	}
+	// One that is accepted counts a moment later: only who accepts knows that there is
+	// none in between.
+	if dated, ok := ln.(withDeadline); ok && dated.SetDeadline(time.Unix(1, 0)) == nil {
+		select {
+		case <-set.allIn:
+		case <-ctx.Done():
+		}
+	}
+	for ctx.Err() == nil && set.dismiss(time.Now().Add(-restTime)) > 0 {
+		sleep(ctx, lookEvery)
 	}
 }
 
-// handshakeTime is for connections that were begun before new ones were kept out, and
-// wait for their last packet, or to be accepted.
-const handshakeTime = 250 * time.Millisecond
+const (
+	// handshakeTime is for connections that were begun before new ones were kept out,
+	// and wait for their last packet, or to be accepted.
+	handshakeTime = 250 * time.Millisecond
+	// firstRequestTime is how long connections may take to send their first request, as
+	// long as net/http's Shutdown gives them.
+	firstRequestTime = 5 * time.Second
+	// restTime is how long a connection is left after an answer. A client that is busy
+	// sends its next request within it, is told to close the connection, and cannot meet
+	// one that is just being closed.
+	restTime  = time.Second
+	lookEvery = 5 * time.Millisecond
+)
 
 // stop ends the listener, the requests and the records, in this order: a record flushed
 // before the last request has ended may not have been the last.

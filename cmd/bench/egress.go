@@ -25,17 +25,22 @@ func (b *bench) egress(ctx context.Context) (err error) {
 		return err
 	}
 	to := b.report.pair("egress", fmt.Sprintf("%d events", b.options.events))
-	// The first round does not count: the broker's JVM compiles in it what the two sides
-	// ask for, on the same processors.
+	b.topics++
+	prefix := fmt.Sprintf("bench-%d.", b.topics)
+	defer func() { err = errors.Join(err, b.drop(ctx, prefix)) }()
+	// The first round does not count: the broker makes causeway's topics in it, and its
+	// JVM compiles what the two sides ask for, on the processors that they run on.
+	recorded := 0.0
 	for round := range 1 + b.options.rounds {
-		bare, err := b.drain(ctx, round, false, topic)
+		bare, err := b.drain(ctx, round, false, topic, prefix)
 		if err != nil {
 			return err
 		}
-		got, err := b.drain(ctx, round, true, topic)
+		got, err := b.drain(ctx, round, true, topic, prefix)
 		if err != nil {
 			return err
 		}
+		got.recorded, recorded = got.recorded-recorded, got.recorded
 		if round == 0 {
 			continue
 		}
@@ -83,20 +88,19 @@ func (b *bench) preload(ctx context.Context, topic string) error {
 	return nil
 }
 
-// drained is what the delivery of all events came to.
+// drained is what the delivery of all events came to. Recorded counts the records of
+// attempts that are there, from earlier rounds too.
 type drained struct{ rate, perCPU, again, recorded float64 }
 
 // drain delivers all events of the topic, from the first delivery to the last, by
-// causeway or by the bare relay.
-func (b *bench) drain(ctx context.Context, round int, causeway bool, topic string) (out drained, err error) {
+// causeway or by the bare relay. Causeway's topics begin with the prefix; its groups
+// begin anew each time.
+func (b *bench) drain(ctx context.Context, round int, causeway bool, topic, prefix string) (out drained, err error) {
 	r, err := b.receive(b.options.events, causeway)
 	if err != nil {
 		return out, err
 	}
 	defer r.close()
-	b.topics++
-	prefix := fmt.Sprintf("bench-%d.", b.topics) // a group that has read nothing yet
-	defer func() { err = errors.Join(err, b.drop(ctx, prefix)) }()
 	p, err := b.exit(ctx, causeway, settings{prefix: prefix, topic: topic, url: r.url})
 	if err != nil {
 		return out, err
@@ -131,12 +135,21 @@ func (b *bench) drain(ctx context.Context, round int, causeway bool, topic strin
 	if err := stop(p); err != nil { // which flushes the records of attempts
 		return out, err
 	}
-	if causeway {
-		n, err := b.stored(ctx, prefix+"attempts")
-		out.recorded = float64(n)
-		return out, err
+	if !causeway {
+		return out, nil
 	}
-	return out, nil
+	n, err := b.stored(ctx, prefix+"attempts")
+	out.recorded = float64(n)
+	return out, errors.Join(err, b.forget(ctx, prefix+"egress", prefix+"delay"))
+}
+
+// forget deletes groups with all that they have committed.
+func (b *bench) forget(ctx context.Context, groups ...string) error {
+	deleted, err := kadm.NewClient(b.client).DeleteGroups(ctx, groups...)
+	if err = errors.Join(err, deleted.Error()); err != nil {
+		return fmt.Errorf("delete a round's groups: %w", err)
+	}
+	return nil
 }
 
 // exit starts what delivers.
