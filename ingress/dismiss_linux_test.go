@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -130,7 +131,7 @@ func TestWhatHasComeIsNotDismissed(t *testing.T) {
 			if err := server.Shutdown(t.Context()); err != nil {
 				t.Error(err)
 			}
-			if err := <-served; err != http.ErrServerClosed {
+			if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 				t.Error(err)
 			}
 		})
