@@ -5,7 +5,7 @@ BIN       := bin/causeway
 LINT      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 ARGS      ?=
 PKG       ?= ./...
-FUZZTIME  ?= 5s
+FUZZTIME  ?= 20000x
 ROUNDS    ?= 100
 # Two packages at once, for those with a real Kafka mostly wait; but the one that measures
 # how whole processes behave under load has the machine to itself.
@@ -59,7 +59,7 @@ bench: $(BIN) ## Measure causeway against the machine's own limits, on a real Ka
 microbench: ## Go benchmarks (PKG=./pkg/signature for one package)
 	$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout $(TIMEOUT) $(PKG)
 
-fuzz: ## Every fuzz target in the tree for FUZZTIME (5s) each, under a memory limit
+fuzz: ## Every fuzz target in the tree for FUZZTIME each (20000x: calls; or 60s), under a memory limit
 	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" .ci/fuzz
 
 docs: $(BIN) ## Check that the commands and links in README.md and docs/ exist

@@ -290,6 +290,9 @@ func FuzzAvroToJSONOracle(f *testing.F) {
 			return // ours is stricter; and goavro believes what hostile bytes say, so it may not be asked
 		}
 		native, rest, err := codec.NativeFromBinary(data)
+		if err != nil && strings.Contains(err.Error(), "duplicate key") {
+			return // Avro allows a map to have a key twice; JSON's readers take the last, as Java's of Avro do
+		}
 		if err != nil || len(rest) > 0 {
 			t.Fatalf("goavro reads %d bytes less: %v", len(rest), err)
 		}
