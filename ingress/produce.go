@@ -53,17 +53,15 @@ func (s *Server) produce(src *source, e *event, rec *kgo.Record, claim *dedup.Cl
 // the copy that the provider sends then gets its outcome.
 func (s *Server) wait(ctx context.Context, claim *dedup.Claim, limit time.Duration) error {
 	select {
-	case <-claim.Done(): // a copy of what is stored needs no timer
+	case <-claim.Done(): // a copy of what is stored
 		return claim.Err()
 	default:
 	}
-	timer := s.timer(limit)
-	defer s.timers.Put(timer)
-	defer timer.Stop()
+	over := s.waits.Context(context.Background(), limit, errReplyTimeout, time.Now())
 	select {
 	case <-claim.Done():
 		return claim.Err()
-	case <-timer.C:
+	case <-over.Done():
 		return fmt.Errorf("%w: %s", errReplyTimeout, limit)
 	case <-ctx.Done():
 		return errClientGone
@@ -87,16 +85,6 @@ func (s *Server) started(ctx context.Context) error {
 	case <-ctx.Done():
 		return errClientGone
 	}
-}
-
-// timer gives a running timer. A stopped one that is set again never fires for the
-// time before.
-func (s *Server) timer(d time.Duration) *time.Timer {
-	if t, ok := s.timers.Get().(*time.Timer); ok {
-		t.Reset(d)
-		return t
-	}
-	return time.NewTimer(d)
 }
 
 // narrow tells whether a produce error is about this one record or topic: then Kafka

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"causeway/ingress/dedup"
+	"causeway/pkg/deadline"
 	"causeway/pkg/health"
 	"causeway/pkg/kafka"
 	"causeway/pkg/provider"
@@ -38,7 +39,7 @@ type Server struct {
 	bodies     budget // all bodies in memory
 	topicShare int64  // bytes in flight to one topic
 	draining   atomic.Bool
-	timers     sync.Pool // of *time.Timer, stopped
+	waits      deadline.Shared // for acknowledgements
 
 	table      atomic.Pointer[table]
 	rebuilding sync.Mutex

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"causeway/pkg/deadline"
 	"causeway/pkg/outbound"
 )
 
@@ -25,7 +26,7 @@ type doer interface {
 // HTTP posts deliveries.
 type HTTP struct {
 	client    doer
-	deadlines deadlines
+	deadlines deadline.Shared
 }
 
 // NewHTTP posts through the client, which must be one of pkg/outbound.
@@ -42,7 +43,7 @@ type Request struct {
 // Send makes one attempt. It never returns later than the timeout or the end of ctx.
 func (h *HTTP) Send(ctx context.Context, r Request) Result {
 	start := time.Now()
-	ctx = h.deadlines.context(ctx, r.Timeout, start)
+	ctx = h.deadlines.Context(ctx, r.Timeout, errTimeout, start)
 	res := h.post(ctx, r)
 	res.Took = time.Since(start)
 	if res.Err != nil && errors.Is(context.Cause(ctx), errTimeout) {

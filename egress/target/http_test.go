@@ -162,50 +162,6 @@ func TestAnAttemptEndsAtItsTimeout(t *testing.T) {
 	}
 }
 
-// Attempts share a deadline; none gets more than its timeout, or less than 99 % of it.
-func TestEachAttemptHasItsOwnTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := NewHTTP(fakeDoer(func(r *http.Request) (*http.Response, error) {
-			<-r.Context().Done()
-			return nil, r.Context().Err()
-		}))
-		for i := range 1000 {
-			timeout := time.Duration(1+i%3) * 5 * time.Second
-			go func() {
-				r := request()
-				r.Timeout = timeout
-				if res := h.Send(t.Context(), r); res.Took > timeout || res.Took < timeout*99/100 || res.Err == nil || res.Err.Error() != fmt.Sprintf("no answer within %s", timeout) {
-					t.Errorf("an attempt with a timeout of %s took %s: %v", timeout, res.Took, res.Err)
-				}
-			}()
-			time.Sleep(7 * time.Millisecond)
-		}
-		time.Sleep(time.Minute)
-		if h.deadlines.context(t.Context(), time.Second, time.Now()); len(h.deadlines.shared) != 1 {
-			t.Errorf("%d deadlines are kept, of which one is of use", len(h.deadlines.shared))
-		}
-	})
-}
-
-func TestAStopEndsOnlyItsOwnAttempts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := NewHTTP(fakeDoer(func(r *http.Request) (*http.Response, error) {
-			<-r.Context().Done()
-			return nil, r.Context().Err()
-		}))
-		stopped, stop := context.WithCancel(t.Context())
-		time.AfterFunc(time.Second, stop)
-		took := make(chan time.Duration, 1)
-		go func() { took <- h.Send(t.Context(), request()).Took }()
-		if res := h.Send(stopped, request()); res.Took != time.Second {
-			t.Errorf("the stopped one took %s", res.Took)
-		}
-		if got := <-took; got != request().Timeout {
-			t.Errorf("the other took %s", got)
-		}
-	})
-}
-
 func TestAStopIsNoTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stop := errors.New("stopping")
