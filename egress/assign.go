@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -69,7 +70,7 @@ func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]k
 	commits := map[topicPartition]int64{}
 	windows := map[topicPartition]int64{} // since when, in Unix milliseconds
 	unknown := map[topicPartition]int64{} // partitions without a commit that counts
-	var started, fresh []*partition
+	var started, fresh, untaken []*partition
 	m.mu.Lock()
 	for topic, ids := range offsets {
 		for id := range ids {
@@ -79,6 +80,7 @@ func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]k
 			if p == nil {
 				continue
 			}
+			p.taken = true
 			since, err := m.restore(p, &c)
 			if p.refused = err; err != nil {
 				continue
@@ -99,13 +101,26 @@ func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]k
 			started = append(started, p)
 		}
 	}
-	m.mu.Unlock()
-	m.foundAll(ctx, unknown)
-	for key := range m.checkBounds(ctx, commits) {
-		offsets[key.topic][key.id] = kgo.NewOffset().AtStart()
-		delete(windows, key)
+	for _, p := range m.partitions {
+		if !p.taken {
+			untaken = append(untaken, p)
+		}
 	}
-	for key, begin := range m.listOffsets(ctx, windows) {
+	m.mu.Unlock()
+	// Side by side: a broker that hangs may hold the others up for one look-up, not for
+	// each.
+	var looking sync.WaitGroup
+	var again map[topicPartition]bool
+	var begins map[topicPartition]int64
+	looking.Go(func() { m.foundAll(ctx, unknown) })
+	looking.Go(func() { again = m.checkBounds(ctx, commits) })
+	looking.Go(func() { begins = m.listOffsets(ctx, windows) })
+	looking.Wait()
+	for key := range again {
+		offsets[key.topic][key.id] = kgo.NewOffset().AtStart()
+		delete(begins, key)
+	}
+	for key, begin := range begins {
 		if c := commits[key]; begin >= 0 && begin < c {
 			offsets[key.topic][key.id] = kgo.NewOffset().At(max(begin, c-twinMax))
 		}
@@ -118,6 +133,7 @@ func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]k
 	for _, p := range started {
 		m.begin(run, p)
 	}
+	m.takeAgain(run, untaken)
 	m.touch() // for those that have to be committed although nothing came yet
 	return offsets, nil
 }

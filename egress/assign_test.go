@@ -1,7 +1,10 @@
 package egress
 
 import (
+	"context"
 	"fmt"
+	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +18,7 @@ import (
 
 	"causeway/egress/watermark"
 	"causeway/pkg/cursor"
+	"causeway/pkg/health"
 	"causeway/pkg/kafka/kafkatest"
 	"causeway/schemas"
 )
@@ -228,6 +232,11 @@ func TestOffsetsThatCannotBeFetchedAreFetchedAgain(t *testing.T) {
 		"for a reason that nobody knows": {Err: kerr.UnknownServerError, TopLevel: true, Count: 3},
 		"because the topic is not there": {Err: kerr.UnknownTopicID, Topic: testTopic, Count: 2},
 		"because the group is not ours":  {Err: kerr.GroupAuthorizationFailed, TopLevel: true, Count: 2},
+		// The client goes on without a partition that was answered like this.
+		"because an ACL was not there yet":          {Err: kerr.TopicAuthorizationFailed, Topic: testTopic, Count: 1},
+		"because the topic's id is not known":       {Err: kerr.UnknownTopicID, Topic: testTopic, Count: 5},
+		"because the topic is not known, twice":     {Err: kerr.UnknownTopicOrPartition, Topic: testTopic, Count: 2},
+		"for a reason that nobody knows of a topic": {Err: kerr.UnknownServerError, Topic: testTopic, Count: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, always(200), []string{"a"}, func(t *testing.T, b *bed) {
@@ -246,12 +255,61 @@ func TestOffsetsThatCannotBeFetchedAreFetchedAgain(t *testing.T) {
 				if n := len(b.sink.of("a", "evt-0")); n != 1 {
 					t.Errorf("%d arrivals, want 1", n)
 				}
+				if ready, failing := b.health.Ready(); !ready || len(failing) > 0 {
+					t.Errorf("ready %t, failing %v: the partition is read again", ready, failing)
+				}
 				if err := stop(); err != nil {
 					t.Fatal(err)
 				}
 			})
 		})
 	}
+}
+
+// While nobody knows where the group stands in a topic, that is to be seen, and what
+// comes of other topics goes on.
+func TestAPartitionThatIsNotTakenUpIsSaid(t *testing.T) {
+	inBubble(t, always(200), []string{"a"}, func(t *testing.T, b *bed) {
+		b.tune = func(o *Options) { o.Logger, o.Kafka.Logger = nil, nil }
+		b.bubble.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetFetch}, Group: "causeway.egress", Topic: testTopic, Err: kerr.UnknownServerError, Count: -1})
+		stop := b.start()
+		time.Sleep(5 * time.Minute)
+		_, failing := b.health.Ready()
+		if !slices.ContainsFunc(failing, func(f health.Failing) bool { return f.Code == "egress_assigned" }) {
+			t.Errorf("failing %v, want egress_assigned among them", failing)
+		}
+		b.produce(b.parkedRecord("evt-1", 2, "causeway.delay.1s"))
+		time.Sleep(10 * time.Second)
+		if n := len(b.sink.of("a", "evt-1")); n != 1 {
+			t.Errorf("%d arrivals of what was parked, want 1", n)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A broker that hangs leads one partition that has no commit: the others of the same
+// assignment begin after one look-up's time.
+func TestABrokerThatHangsHoldsUpOneLookUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := idleMember(t)
+		client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:1"), kgo.Dialer(func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		m.client = client
+		m.own("t", 0)
+		began := time.Now()
+		m.foundAll(t.Context(), map[topicPartition]int64{{"t", 0}: logStart})
+		if took := time.Since(began); took > listWait {
+			t.Errorf("the others wait %s, want at most %s", took, listWait)
+		}
+	})
 }
 
 // parkedRecord is a delay record that is due already. Those of one hop are twins.

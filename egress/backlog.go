@@ -44,8 +44,13 @@ func (b *backlog) pop() {
 	b.bytes -= recordSize(b.records[b.head].record)
 	b.records[b.head] = held{}
 	b.head++
-	if b.head == len(b.records) {
+	switch {
+	case b.head == len(b.records):
 		b.records, b.head = b.records[:0], 0
+	case b.head > backlogRecords: // in one that is never quite empty, what has gone would stay for ever
+		n := copy(b.records, b.records[b.head:])
+		clear(b.records[n:])
+		b.records, b.head = b.records[:n], 0
 	}
 }
 

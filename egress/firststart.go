@@ -149,10 +149,16 @@ func (m *member) firstRead(ctx context.Context) (map[string]time.Time, error) {
 func (m *member) saveFirst(ctx context.Context, at map[*partition]first, failed error) (map[*partition]first, error) {
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group = m.group
-	req.MemberID, req.Generation = m.client.GroupMetadata()
 	byKey := map[topicPartition]*partition{}
+	// Captured together with the ownership, as for every commit.
 	m.mu.Lock()
 	ids := maps.Clone(m.topicIDs)
+	req.MemberID, req.Generation = m.client.GroupMetadata()
+	for p := range at {
+		if m.partitions[topicPartition{p.topic, p.id}] != p || p.as != req.MemberID {
+			delete(at, p) // somebody else's by now, who finds its start
+		}
+	}
 	m.mu.Unlock()
 	for p, f := range at {
 		byKey[topicPartition{p.topic, p.id}] = p

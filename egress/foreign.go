@@ -74,10 +74,11 @@ func (e *Egress) foreign(ctx context.Context, p *partition, r *kgo.Record, topic
 }
 
 // placeID is the ID of a record that has none of its own: the same whenever and
-// wherever it is read, and no other's.
+// wherever it is read, and no other's. Its time tells it from one that has its place
+// in a topic that was made again.
 func (e *Egress) placeID(r *kgo.Record) string {
 	place := schemas.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
-	sum := sha256.Sum256([]byte("place\x00" + e.cluster + "\x00" + place.String()))
+	sum := sha256.Sum256(fmt.Appendf(nil, "place\x00%s\x00%s\x00%d", e.cluster, place, r.Timestamp.UnixMilli()))
 	return hex.EncodeToString(sum[:])
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -447,6 +448,44 @@ func TestForeignTopicThatIsNotThereYet(t *testing.T) {
 		}
 		if got := b.failing("foreign_topics"); got != "" {
 			t.Errorf("condition foreign_topics still says %q", got)
+		}
+	})
+}
+
+// A registry takes requests and never answers. Parked deliveries that need it must not
+// make those behind them late.
+func TestARegistryThatHangsDoesNotDelayWhatIsParked(t *testing.T) {
+	inBubble(t, always(200), []string{"a"}, func(t *testing.T, b *bed) {
+		b.tune = func(o *Options) {
+			o.Logger, o.Kafka.Logger = nil, nil
+			o.Decoder = schemas.NewDecoder(func(ctx context.Context, _ int) (schemas.RegisteredSchema, error) {
+				hang, cancel := context.WithTimeout(ctx, 5*time.Second)
+				defer cancel()
+				<-hang.Done()
+				return schemas.RegisteredSchema{}, hang.Err()
+			})
+		}
+		stop := b.start()
+		time.Sleep(5 * time.Second)
+		for i := range 100 {
+			e := schemas.Event{ID: fmt.Sprintf("avro-%d", i), Received: time.Now()}
+			own, err := e.Adopt(&kgo.Record{Topic: "orders", Offset: int64(i), Value: []byte{0, 0, 0, 0, 7, 1, 2}, Timestamp: time.Now()}, schemas.ForeignAvro)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := schemas.NewDelivery(own, "", b.subs[0].UID, 0)
+			d.Hop, d.Attempt, d.Due, d.First, d.Last = 1, 1, time.Now().Add(time.Second), time.Now(), time.Now()
+			b.produce(d.DelayRecord("causeway.delay.1s"))
+		}
+		due := time.Now().Add(time.Second)
+		d := b.parked("evt-1", 1, due)
+		b.produce(d.DelayRecord("causeway.delay.1s"))
+		time.Sleep(time.Until(due.Add(time.Second)))
+		if n := len(b.sink.of("a", "evt-1")); n != 1 {
+			t.Errorf("%d arrivals a second after it was due, want 1: it needs no registry", n)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

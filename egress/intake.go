@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -82,7 +83,7 @@ func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 		e.unreadable(ctx, p, r, schemas.NewDelivery(r, e.cluster, noSubscription, e.snapshot().Version), h.err)
 		return
 	}
-	event, err := e.readParked(ctx, r)
+	event, err := e.readParked(ctx, p, r)
 	unknown := errors.Is(err, schemas.ErrUnresolved) // for now: then the delivery goes on without its event
 	var ahead []delay.Tier
 	if err == nil || unknown {
@@ -118,10 +119,21 @@ func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 }
 
 // twin is what two delay records have in common when one of them is the trace of
-// a crash: origin, subscription, run, hop. The key is among it because a topic that
-// is made again gives the same origins to other events.
+// a crash: origin, subscription, run, hop. The event itself is among it because a
+// topic that is made again, or a log that lost its end, gives the same origins to
+// other events, whose keys may be equal: a customer's, or none.
 func twin(d *schemas.Delivery) seen.Fingerprint {
-	return seen.Of([]byte(d.Cluster), []byte(d.Origin.String()), d.Key, d.Subscription[:], []byte(d.Run), strconv.AppendInt(nil, int64(d.Hop), 10))
+	return seen.Of([]byte(d.Cluster), []byte(d.Origin.String()), d.Subscription[:], []byte(d.Run), strconv.AppendInt(nil, int64(d.Hop), 10),
+		d.Key, d.Value, header(d.Headers, schemas.HeaderReceived))
+}
+
+// header is the value of the first header of that name, nil without one.
+func header(headers []kgo.RecordHeader, name string) []byte {
+	i := slices.IndexFunc(headers, func(h kgo.RecordHeader) bool { return h.Key == name })
+	if i < 0 {
+		return nil
+	}
+	return headers[i].Value
 }
 
 // tiersOf looks planned tiers up. One that this release does not have was planned

@@ -118,7 +118,11 @@ const (
 
 // foundAll begins partitions that have no commit. One whose leader does not answer is
 // begun as well, only its commit has to wait until something is settled.
+// All tries together take no longer than one look-up may: the partitions of the same
+// assignment wait for them.
 func (m *member) foundAll(ctx context.Context, starts map[topicPartition]int64) {
+	ctx, cancel := context.WithTimeout(ctx, listWait)
+	defer cancel()
 	for range foundTries {
 		for key, start := range m.listOffsets(ctx, starts) {
 			m.found(key, start)

@@ -138,3 +138,48 @@ func TestMissed(t *testing.T) {
 		}
 	}
 }
+
+// Two events have the same place in a topic that was made again, and the same key, a
+// customer's: the second one's retry is no twin of the first one's.
+func TestARetryIsNoTwinOfWhatHadItsPlace(t *testing.T) {
+	failOnce := func(a arrival) int {
+		if a.attempt == 1 {
+			return 500
+		}
+		return 200
+	}
+	inBubble(t, failOnce, []string{"a"}, func(t *testing.T, b *bed) {
+		b.tune = func(o *Options) { o.Logger, o.Kafka.Logger = nil, nil }
+		publish := func(id string) {
+			e := schemas.Event{ID: id, Source: "shop", Body: []byte("x"), Received: time.Now()}
+			r, err := e.Record(testTopic, schemas.Raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Key = []byte("customer-1")
+			b.produce(r)
+		}
+		var e *Egress
+		stop := b.startAs(&e)
+		publish("evt-old")
+		time.Sleep(20 * time.Second)
+		if err := b.bubble.Cluster().DeleteTopic(testTopic); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		b.makeTopic(testTopic, 1)
+		b.client.PurgeTopicsFromProducing(testTopic)
+		e.Recreated(testTopic)
+		time.Sleep(10 * time.Second)
+		publish("evt-new")
+		time.Sleep(time.Minute)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		for _, id := range []string{"evt-old", "evt-new"} {
+			if n := len(b.sink.of("a", id)); n != 2 {
+				t.Errorf("%s: %d arrivals, want 2: each was refused once", id, n)
+			}
+		}
+	})
+}

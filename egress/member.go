@@ -46,22 +46,24 @@ type member struct {
 	revoke   time.Duration // how long a revoke waits for attempts
 	pace     time.Duration // shortest time between two commits
 
-	client *kgo.Client
-	ready  chan struct{} // closed when client is set: the group may be joined before NewClient returns
-	log    *zap.Logger
-	met    *metrics
-	joined *health.Handle
-	served *health.Handle
-	losses *losses
-	denied *kafka.Denied
-	said   string // of the last failure of the session, as long as it lasts
-	dog    *watchdog
-	end    context.CancelCauseFunc // of Egress.Run
+	client  *kgo.Client
+	ready   chan struct{} // closed when client is set: the group may be joined before NewClient returns
+	log     *zap.Logger
+	met     *metrics
+	joined  *health.Handle
+	served  *health.Handle
+	untaken *waits
+	losses  *losses
+	denied  *kafka.Denied
+	said    string // of the last failure of the session, as long as it lasts
+	dog     *watchdog
+	end     context.CancelCauseFunc // of Egress.Run
 
 	mu         sync.Mutex
 	partitions map[topicPartition]*partition
 	topicIDs   map[string]kadm.TopicID
-	suspects   map[string]bool // topics that are being looked at
+	suspects   map[string]bool       // topics that are being looked at
+	again      map[string]takenAgain // topics that had to be taken up again
 	fetched    map[topicPartition]fetchedCommit
 	known      known        // what the groups had committed before this process joined
 	halted     bool         // no partition starts any more
@@ -234,10 +236,20 @@ func (m *member) assigned(cl *kgo.Client, assigned map[string][]int32) {
 	m.as, _ = cl.GroupMetadata()
 	m.said = ""
 	m.id.Store(m.as)
+	var replaced []*partition // of a topic that was purged and taken up again before it was revoked
 	for topic, ids := range assigned {
 		for _, id := range ids {
-			m.partitions[topicPartition{topic, id}] = newPartition(m, topic, id)
+			key := topicPartition{topic, id}
+			if old := m.partitions[key]; old != nil {
+				m.untaken.clear(old)
+				m.budget.give(old, old.kill())
+				replaced = append(replaced, old)
+			}
+			m.partitions[key] = newPartition(m, topic, id)
 		}
+	}
+	if len(replaced) > 0 {
+		m.forget(replaced)
 	}
 	// A pause outlives the assignment that it was made for.
 	cl.ResumeFetchPartitions(assigned)
@@ -295,6 +307,7 @@ func (m *member) drop(going []*partition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range going {
+		m.untaken.clear(p)
 		m.budget.give(p, p.kill())
 		if key := (topicPartition{p.topic, p.id}); m.partitions[key] == p {
 			delete(m.partitions, key)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -37,7 +38,11 @@ func (m *member) checkBounds(ctx context.Context, commits map[topicPartition]int
 		}
 		return m.listOffsets(ctx, asked)
 	}
-	starts, ends := at(logStart), at(logEnd)
+	var starts, ends map[topicPartition]int64
+	var looking sync.WaitGroup
+	looking.Go(func() { starts = at(logStart) })
+	looking.Go(func() { ends = at(logEnd) })
+	looking.Wait()
 	again := map[topicPartition]bool{}
 	for key, commit := range commits {
 		p := m.partition(key)

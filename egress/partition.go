@@ -28,6 +28,8 @@ type partition struct {
 	stop context.CancelFunc // ends run
 	wake chan struct{}      // there is something new in the backlog
 
+	taken bool // its commit was looked up, so that it has a start or is refused one; under member.mu
+
 	step    *step        // of run's goroutine, which alone may use it
 	handing atomic.Bool  // the record in hand is open and not all of it queued yet
 	queued  atomic.Int64 // tasks in the dispatcher's queues
@@ -48,6 +50,7 @@ type partition struct {
 	refused  error // why this partition is not served; nil when it is
 	founding int64 // where it begins and the group has no commit that says so; -1: it has
 	expected int64 // the next offset to be fetched; -1: not known
+	accepted int64 // highest offset that was handed over; -1: none
 	gone     bool  // the topic was deleted: its offsets say nothing about the next one
 
 	seen    *seen.Window // delay topics: what was already carried on; used by run alone
@@ -58,7 +61,7 @@ func newPartition(m *member, topic string, id int32) *partition {
 	p := &partition{
 		member: m, topic: topic, id: id, tier: m.tiers[topic], as: m.as,
 		step:  &step{what: fmt.Sprintf("a record of %s/%d", topic, id), limit: watchLimit},
-		alive: true, stop: func() {}, wake: make(chan struct{}, 1), reached: -1, founding: -1, expected: -1, quiet: make(chan struct{}),
+		alive: true, stop: func() {}, wake: make(chan struct{}, 1), reached: -1, founding: -1, expected: -1, accepted: -1, quiet: make(chan struct{}),
 	}
 	p.tag = context.WithValue(context.Background(), owner{}, p)
 	if p.tier.Wait > 0 {
@@ -86,6 +89,7 @@ func (p *partition) accept(records []*kgo.Record, now time.Time) (pause, skewed 
 			skewed = skewed || wrong
 		}
 		p.backlog.push(h)
+		p.accepted = max(p.accepted, r.Offset)
 	}
 	select {
 	case p.wake <- struct{}{}:
@@ -145,14 +149,14 @@ func (p *partition) next(ctx context.Context) (h held, resume bool) {
 }
 
 // rewind lets the partition go on at an offset that it had passed, and says
-// whether it had.
+// whether it had. What waits in the backlog counts: its offsets will be other records'.
 func (p *partition) rewind(to int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if last, ok := p.marks.Last(); to >= p.start && (!ok || to > last) {
+	if to >= p.start && to > p.accepted {
 		return false
 	}
-	p.start, p.rewound, p.reached, p.expected = min(p.start, to), true, -1, -1
+	p.start, p.rewound, p.reached, p.expected, p.accepted = min(p.start, to), true, -1, -1, to-1
 	p.saved = watermark.Mark{}
 	return true
 }
@@ -166,7 +170,7 @@ func (p *partition) push(r *kgo.Record, pending int, bytes int64, now time.Time)
 		return nil
 	}
 	if last, ok := p.marks.Last(); p.rewound && ok && r.Offset <= last {
-		p.marks.Restart()
+		p.marks.Restart(r.Offset)
 		p.saved = watermark.Mark{}
 	}
 	return p.marks.Push(watermark.Received{

@@ -30,6 +30,8 @@ func idleMember(t *testing.T) *member {
 		group: "g", client: client, log: zap.NewNop(), revoke: 20 * time.Second,
 		budget: newBudget(1 << 20), forget: func([]*partition) {}, dog: &watchdog{}, handle: func(context.Context, *partition, held) {},
 		denied:     noneDenied(),
+		untaken:    newWaits(health.NewSet(nil).Declare(health.Condition{Code: "assigned"})),
+		again:      map[string]takenAgain{},
 		partitions: map[topicPartition]*partition{}, dirty: make(chan struct{}, 1), committing: make(chan struct{}, 1),
 	}
 }
@@ -196,5 +198,63 @@ func TestAPauseNeverOutlivesItsReason(t *testing.T) {
 	m.flow(p)
 	if paused := m.client.PauseFetchPartitions(nil); len(paused) > 0 {
 		t.Error("a generation that is over paused the next one")
+	}
+}
+
+// In a delay partition something always waits: what has gone must leave no room behind.
+func TestABacklogThatIsNeverEmptyDoesNotGrow(t *testing.T) {
+	var b backlog
+	b.push(held{record: &kgo.Record{}})
+	for i := range int64(100_000) {
+		b.push(held{record: &kgo.Record{Offset: i + 1}})
+		if got := b.records[b.head].record.Offset; got != i {
+			t.Fatalf("offset %d at the head, want %d", got, i)
+		}
+		b.pop()
+	}
+	if n := cap(b.records); n > 8*backlogRecords {
+		t.Errorf("%d places for %d records", n, b.len())
+	}
+}
+
+// The broker loses the end of a log whose records wait here: what is written there
+// afterwards must not be taken for what is tracked, and what is below stays open.
+func TestALogThatGoesBackIntoTheBacklog(t *testing.T) {
+	m := idleMember(t)
+	m.met = newMetrics(nil, func() (int, int) { return 0, 0 })
+	p := m.own("t", 0)
+	p.adopt(10)
+	records := func(from, to int64, key string) (list []*kgo.Record) {
+		for at := from; at < to; at++ {
+			list = append(list, &kgo.Record{Topic: "t", Offset: at, Key: []byte(key)})
+		}
+		return list
+	}
+	m.hand(p, records(10, 20, "old"), time.Now())
+	m.dataLoss(&kgo.ErrDataLoss{Topic: "t", Partition: 0, ConsumedTo: 20, ResetTo: 15})
+	m.hand(p, records(15, 20, "new"), time.Now())
+	taken := map[string]int{}
+	var first *watermark.Entry
+	for p.backlog.len() > 0 {
+		h, _ := p.next(t.Context())
+		e := p.push(h.record, 1, 0, time.Now())
+		if e == nil {
+			continue
+		}
+		if taken[string(h.record.Key)]++; first == nil {
+			first = e
+		} else {
+			p.complete(e)
+		}
+	}
+	if taken["new"] != 5 || taken["old"] != 10 {
+		t.Errorf("%d new and %d old records were taken, want 5 and 10", taken["new"], taken["old"])
+	}
+	if mark, ok := p.mark(); ok {
+		t.Errorf("mark %d although 10 is open", mark.Offset)
+	}
+	p.complete(first)
+	if mark, _ := p.mark(); mark.Offset != 20 {
+		t.Errorf("mark %d, want 20", mark.Offset)
 	}
 }

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"container/list"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,6 +23,8 @@ type task struct {
 	span         trace.Span  // of its attempt; nil when there is none
 	queued       time.Time   // when it entered the queue
 	size         int64       // bytes, against the queue's bound
+
+	unacknowledged *list.Element // of the settler, while its record is on its way
 }
 
 // name is the subscription's, where it still is one.

@@ -55,54 +55,88 @@ func (e *Egress) resolve(ctx context.Context, p *partition, r *kgo.Record, read 
 	}
 }
 
+// patience is how long a delivery that has come back may wait for its schema. Those
+// behind it wait with it, so it is short.
+const patience = 200 * time.Millisecond
+
+// lookUpLimit is how long a look-up may go on for which nobody waits any more. Its
+// answer is there for those that ask next, also the one that the registry does not
+// know the schema, of which the look-up makes sure for some seconds.
+const lookUpLimit = 30 * time.Second
+
 // readParked gives the event of a delay record, without making the deliveries
-// behind it wait for long.
-func (e *Egress) readParked(ctx context.Context, r *kgo.Record) (*schemas.Event, error) {
-	const patience = 2 * time.Second
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	return e.o.Decoder.FromRecord(ctx, r)
+// behind it wait for long: while one schema is looked up and that takes its time,
+// those that need another fail at once, and come back later.
+func (e *Egress) readParked(ctx context.Context, p *partition, r *kgo.Record) (*schemas.Event, error) {
+	known, end := context.WithCancel(ctx)
+	end()
+	event, err := e.o.Decoder.FromRecord(known, r)
+	if !errors.Is(err, schemas.ErrUnresolved) {
+		return event, err
+	}
+	select {
+	case e.lookingUp <- struct{}{}:
+	default:
+		return nil, err
+	}
+	type answer struct {
+		event *schemas.Event
+		err   error
+	}
+	answered := make(chan answer, 1)
+	p.member.runs.Go(func() {
+		defer func() { <-e.lookingUp }()
+		ctx, cancel := context.WithTimeout(ctx, lookUpLimit)
+		defer cancel()
+		event, err := e.o.Decoder.FromRecord(ctx, r)
+		answered <- answer{event, err}
+	})
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case a := <-answered:
+		return a.event, a.err
+	case <-timer.C:
+		return nil, err
+	case <-ctx.Done():
+		return nil, err
+	}
 }
 
-// unresolved is the condition that the schemas of records can be looked up.
-type unresolved struct {
+// waits is a condition that fails while some partition waits for something.
+type waits struct {
 	handle *health.Handle
 
 	mu      sync.Mutex
-	waiting map[*partition]string // what each partition waits for
+	waiting map[any]string // who waits, and for what
 }
 
-func newUnresolved(set *health.Set) *unresolved {
-	return &unresolved{
-		handle:  set.Declare(health.Condition{Code: "egress_schemas", Title: "egress can look up the schemas of records"}),
-		waiting: map[*partition]string{},
-	}
-}
+func newWaits(handle *health.Handle) *waits { return &waits{handle: handle, waiting: map[any]string{}} }
 
-// note says that the partition waits, and reports whether that is news.
-func (u *unresolved) note(p *partition, why error) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
+// note says that somebody waits, and reports whether that is news.
+func (w *waits) note(who any, why error) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	text := why.Error()
-	news := u.waiting[p] != text
-	u.waiting[p] = text
-	u.handle.Fail(text)
+	news := w.waiting[who] != text
+	w.waiting[who] = text
+	w.handle.Fail(text)
 	return news
 }
 
-// clear says that the partition does not wait any more.
-func (u *unresolved) clear(p *partition) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if _, waited := u.waiting[p]; !waited {
+// clear says that somebody does not wait any more.
+func (w *waits) clear(who any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, waited := w.waiting[who]; !waited {
 		return
 	}
-	delete(u.waiting, p)
-	for _, text := range u.waiting {
-		u.handle.Fail(text)
+	delete(w.waiting, who)
+	for _, text := range w.waiting {
+		w.handle.Fail(text)
 		return
 	}
-	u.handle.OK()
+	w.handle.OK()
 }
 
 // beginAtEnd names the topics of which only what comes from now on is wanted.

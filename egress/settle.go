@@ -34,6 +34,8 @@ type settler struct {
 	mu      sync.Mutex
 	stopped bool           // no write is made again any more
 	repeats sync.WaitGroup // writes that are made again
+
+	waiting unacknowledged
 }
 
 func newSettler(e *Egress) (*settler, error) {
@@ -127,6 +129,7 @@ func (s *settler) produce(w *write) {
 	if w.alone {
 		client, promised = s.alone, s.promised[1]
 	}
+	s.waiting.add(w.task, w.record.Topic)
 	s.blocked.Add(1)
 	defer s.blocked.Add(-1)
 	client.Produce(context.Background(), w.record, func(_ *kgo.Record, err error) {
@@ -139,8 +142,14 @@ func (s *settler) produce(w *write) {
 		s.e.denied.Note("WRITE", w.record.Topic, nil)
 		w.acknowledged()
 		s.e.settled(w.task)
-		w.task.partition.end()
+		s.done(w.task)
 	})
+}
+
+// done lets a task go whose record is acknowledged, or is of no use any more.
+func (s *settler) done(t *task) {
+	s.waiting.remove(t)
+	t.partition.end()
 }
 
 // again makes a failed write again, and lets its task go when that is no use: in a
@@ -151,7 +160,7 @@ func (s *settler) again(w *write, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped || !w.task.partition.owned() {
-		w.task.partition.end()
+		s.done(w.task)
 		return
 	}
 	s.repeats.Go(func() { s.failed(w, err) })
@@ -172,10 +181,10 @@ func (s *settler) failed(w *write, err error) {
 	defer pause.Stop()
 	select {
 	case <-s.stopping:
-		w.task.partition.end()
+		s.done(w.task)
 	case <-pause.C:
 		if !w.task.partition.owned() {
-			w.task.partition.end()
+			s.done(w.task)
 			return
 		}
 		s.produce(w.anew())

@@ -5,7 +5,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"causeway/schemas"
 )
@@ -84,6 +87,26 @@ func TestARecordThatNoTopicTakesLeavesALetterOfItsPlace(t *testing.T) {
 		}
 		if at := b.committed("causeway.egress", testTopic, 0); at != 1 {
 			t.Errorf("committed %d, want 1", at)
+		}
+	})
+}
+
+// A write that Kafka does not take is tried for ever by the client, which says nothing.
+func TestAWriteThatIsNotTakenIsSaid(t *testing.T) {
+	inBubble(t, always(500), []string{"a"}, func(t *testing.T, b *bed) {
+		b.tune = func(o *Options) { o.Logger, o.Kafka.Logger = nil, nil }
+		fault := b.bubble.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "causeway.delay.5s", Err: kerr.NotEnoughReplicas, Count: -1})
+		stop := b.start()
+		b.publish(schemas.Event{ID: "evt-1"})
+		time.Sleep(2 * time.Minute)
+		b.wantCondition("egress_writes", "causeway.delay.5s")
+		fault.Remove()
+		time.Sleep(time.Minute)
+		if _, failing := b.health.Ready(); len(failing) > 0 {
+			t.Errorf("failing %v after it was taken", failing)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

@@ -144,6 +144,7 @@ func (e *Egress) watch(ctx context.Context, members ...*member) error {
 			return nil
 		case <-tick.C:
 		}
+		e.settle.waiting.show(e.writing, time.Now())
 		var stuck []string
 		if e.settle.blocked.Load() == 0 { // else whoever settles waits for Kafka
 			stuck = steps.count(e.dog.working())

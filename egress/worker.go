@@ -38,7 +38,10 @@ type Egress struct {
 	denied       *kafka.Denied // topics that ACLs keep us from
 	indexed      atomic.Pointer[indexed]
 	foreignThere *health.Handle // every foreign topic is there
-	unresolved   *unresolved    // records whose schema is not known yet
+	unresolved   *waits         // partitions at a record whose schema is not known yet
+	writing      *health.Handle // Kafka takes what settles deliveries
+	untaken      *waits         // partitions that are ours and not read yet
+	lookingUp    chan struct{}  // holds a token while a delay record's schema is looked up
 	// disabled holds the uids of subscriptions that answered 410. It is this
 	// process's knowledge until the catalog keeps it.
 	disabled  sync.Map
@@ -77,7 +80,10 @@ func New(o Options) *Egress {
 	}
 	e.losses = &losses{handle: o.Health.Declare(health.Condition{Code: "egress_offsets", Title: "egress went on where it had stopped"})}
 	e.served.OK()
-	e.unresolved = newUnresolved(o.Health)
+	e.unresolved = newWaits(o.Health.Declare(health.Condition{Code: "egress_schemas", Title: "egress can look up the schemas of records"}))
+	e.untaken = newWaits(o.Health.Declare(health.Condition{Code: "egress_assigned", Title: "egress reads every partition that the groups gave it"}))
+	e.writing = o.Health.Declare(health.Condition{Code: "egress_writes", Title: "Kafka takes the records that egress writes"})
+	e.lookingUp = make(chan struct{}, 1)
 	e.foreignThere = o.Health.Declare(health.Condition{Code: "foreign_topics", Title: "the foreign topics are there"})
 	e.denied = kafka.NewDenied(o.Health.Declare(health.Condition{Code: "egress_topics", Title: "egress may read and write its topics"}), o.Logger)
 	e.moving.OK()
@@ -263,11 +269,12 @@ func (e *Egress) join(name string, committed known, tiers map[string]delay.Tier,
 	m := &member{
 		group: group, instance: e.o.Kafka.InstanceID, cluster: e.cluster, topics: topics, tiers: tiers, atEnd: e.beginAtEnd(), handle: handle, budget: e.budget, forget: e.dispatch.forget,
 		revoke: e.o.RevokeWait, pace: e.o.CommitEvery,
-		log: e.log, met: e.met, served: e.served, losses: e.losses, denied: e.denied, known: committed, dog: &e.dog, end: e.end,
+		log: e.log, met: e.met, served: e.served, untaken: e.untaken, losses: e.losses, denied: e.denied, known: committed, dog: &e.dog, end: e.end,
 		joined:     e.o.Health.Declare(health.Condition{Code: "egress_group_" + name, Title: "egress is in the group " + group, Readiness: true}),
 		partitions: map[topicPartition]*partition{},
 		topicIDs:   map[string]kadm.TopicID{},
 		suspects:   map[string]bool{},
+		again:      map[string]takenAgain{},
 		fetched:    map[topicPartition]fetchedCommit{},
 		committing: make(chan struct{}, 1),
 		ready:      make(chan struct{}),

@@ -231,7 +231,7 @@ func (w *Watch) learn(there map[string]kmsg.MetadataResponseTopic) (recreated []
 		default:
 			if more := len(now.Partitions) - known.partitions; known.partitions > 0 && more > 0 {
 				w.met.partitionsAdded.Add(float64(more))
-				w.log.Warn("a topic has more partitions than before: copies of an event from before and after this are not recognised by egress",
+				w.log.Warn("a topic has more partitions than before: equal keys from before and after this are in different ones",
 					zap.String("topic", t.Name), zap.Int("before", known.partitions), zap.Int("now", len(now.Partitions)))
 			}
 			known = knownTopic{id: now.TopicID, partitions: max(known.partitions, len(now.Partitions))}
