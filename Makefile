@@ -19,7 +19,7 @@ CC_FOUND  := $(shell command -v "$$($(GO) env CC)" 2>/dev/null)
 RACE      := $(if $(CC_FOUND),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint fix bench microbench fuzz docs chaos cluster ci FORCE
+.PHONY: help build run test lint fix bench profile microbench fuzz docs chaos cluster ci FORCE
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,10 +38,10 @@ ifndef CC_FOUND
 	@test -z "$(CI)" || { echo "make test: CI requires it"; exit 1; }
 endif
 	@for tool in java mvn; do command -v $$tool >/dev/null || echo "make test: no $$tool found, so without the tests on a real Kafka"; done
-	@$(GO) build $(RACE) $(TAGS) $(PKG)
+	@$(GO) build -pgo=off $(RACE) $(TAGS) $(PKG)
 	@packages=$$($(GO) list $(PKG)) && for only in -v -e; do \
 		some=$$(echo "$$packages" | grep $$only '$(ALONE)') || continue; \
-		$(GO) test $(RACE) $(TAGS) -p $(PARALLEL) -timeout $(TIMEOUT) $$some || failed=1; \
+		$(GO) test -pgo=off $(RACE) $(TAGS) -p $(PARALLEL) -timeout $(TIMEOUT) $$some || failed=1; \
 	done; [ -z "$$failed" ]
 
 lint: ## go vet and golangci-lint (pinned, run from its module; about 90 s the first time)
@@ -55,6 +55,13 @@ fix: ## Format, and mend what the linters can mend by themselves
 bench: $(BIN) ## Measure causeway against the machine's own limits, on a real Kafka: docs/benchmarks.md (ARGS="-rows egress")
 	@$(GO) build -o bin/bench ./cmd/bench
 	@exec ./bin/bench $(ARGS)
+
+PROFILES := $(or $(TMPDIR),/tmp)/causeway-profiles
+profile: $(BIN) ## Take cmd/causeway/default.pgo anew, by which the compiler knows what runs often (go.dev/doc/pgo)
+	@$(GO) build -o bin/bench ./cmd/bench
+	@rm -rf $(PROFILES)
+	./bin/bench -rows ingress,egress -connections 256 -rounds 1 -profile $(PROFILES)
+	$(GO) tool pprof -proto $(PROFILES)/*.pprof > cmd/causeway/default.pgo
 
 microbench: ## Go benchmarks (PKG=./pkg/signature for one package)
 	$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout $(TIMEOUT) $(PKG)
@@ -76,5 +83,5 @@ ci: export REQUIRE_KAFKA := 1
 ci: ## What CI runs: lint, tests with a real Kafka, a short fuzz round, the docs' commands
 	$(MAKE) lint
 	$(MAKE) test CI=true
-	$(MAKE) fuzz
+	$(MAKE) fuzz FUZZTIME=10000x
 	$(MAKE) docs
