@@ -1,3 +1,3 @@
-// Package secret holds secrets that cannot be printed by accident, and the
-// references (env:NAME, file:/path) by which configuration names them.
+// Package secret holds secrets that cannot be printed by accident, the references
+// (env:NAME, file:/path, sealed:...) that name them, and the keyring that seals them.
 package secret

@@ -15,7 +15,9 @@ type Resolver struct {
 	mu        sync.RWMutex
 	variables map[string]Secret
 	files     map[string]*cachedFile
+	opened    map[Ref]Secret // for good: sealed ones don't change
 	derived   []derived
+	keyring   *Keyring
 }
 
 // derived is what is made of files by more than reading them.
@@ -23,14 +25,23 @@ type derived interface{ problem() error }
 
 // NewResolver gives an empty Resolver.
 func NewResolver() *Resolver {
-	return &Resolver{variables: map[string]Secret{}, files: map[string]*cachedFile{}}
+	return &Resolver{variables: map[string]Secret{}, files: map[string]*cachedFile{}, opened: map[Ref]Secret{}}
+}
+
+// WithKeyring gives the resolver the keys for sealed secrets, before it is first
+// used, and returns it. Other keys need another process: they come with a restart.
+func (r *Resolver) WithKeyring(k *Keyring) *Resolver {
+	r.keyring = k
+	return r
 }
 
 // Resolve gives the secret that ref names. As long as its content does not
 // change, the same reference gives the same Secret by ==, so that a caller can
 // keep what it derived from one. A variable is read each time; a file is read
 // again once 5 seconds have passed since it was last read, and when that fails
-// the last good content stays and Problems says why. An empty secret is an error.
+// the last good content stays and Problems says why. A sealed secret is opened once
+// and kept until the restart, even when its entry is gone: some hundred bytes each.
+// An empty secret is an error.
 func (r *Resolver) Resolve(ref Ref) (Secret, error) {
 	var s Secret
 	var err error
@@ -44,6 +55,8 @@ func (r *Resolver) Resolve(ref Ref) (Secret, error) {
 		if s.IsZero() {
 			err = errEmpty
 		}
+	case sealed:
+		s, err = r.open(ref)
 	case none:
 		err = errors.New("no reference given")
 	}
@@ -116,4 +129,24 @@ func (r *Resolver) file(path string) *cachedFile {
 		r.files[path] = &cachedFile{path: path}
 	}
 	return r.files[path]
+}
+
+// open gives the one Secret of a sealed reference, whoever asks first.
+func (r *Resolver) open(ref Ref) (Secret, error) {
+	r.mu.RLock()
+	known, ok := r.opened[ref]
+	r.mu.RUnlock()
+	if ok {
+		return known, nil
+	}
+	s, err := r.keyring.Open(ref.text.Value(), ref.binding)
+	if err != nil {
+		return Secret{}, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.opened[ref]; !ok {
+		r.opened[ref] = s
+	}
+	return r.opened[ref], nil
 }

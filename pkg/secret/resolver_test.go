@@ -209,13 +209,13 @@ func TestManyMayResolveAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "a"), "a")
 	t.Setenv("CAUSEWAY_TEST_SECRET", "b")
-	r := NewResolver()
-	refs := []Ref{mustRef(t, "file:"+filepath.Join(dir, "a")), mustRef(t, "env:CAUSEWAY_TEST_SECRET")}
+	r := NewResolver().WithKeyring(keyring(t, keyLine("first", 1)))
+	refs := []Ref{mustRef(t, "file:"+filepath.Join(dir, "a")), mustRef(t, "env:CAUSEWAY_TEST_SECRET"), sealedRef(t, golden).Bound(here())}
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for range 200 {
-				for i, want := range []string{"a", "b"} {
+				for i, want := range []string{"a", "b", canary} {
 					if s, err := r.Resolve(refs[i]); err != nil || !bytes.Equal(s.Reveal(), []byte(want)) {
 						t.Errorf("%s: %v", refs[i], err)
 					}
@@ -233,14 +233,11 @@ func BenchmarkResolve(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Setenv("CAUSEWAY_TEST_SECRET", "secret")
-	for _, text := range []string{"file:" + path, "env:CAUSEWAY_TEST_SECRET"} {
+	for _, text := range []string{"file:" + path, "env:CAUSEWAY_TEST_SECRET", golden} {
 		name, _, _ := strings.Cut(text, ":")
 		b.Run(name, func(b *testing.B) {
-			r := NewResolver()
-			ref, err := ParseRef(text)
-			if err != nil {
-				b.Fatal(err)
-			}
+			r := NewResolver().WithKeyring(keyring(b, keyLine("first", 1)))
+			ref := sealedRef(b, text).Bound(here())
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := r.Resolve(ref); err != nil {
