@@ -72,6 +72,8 @@ func Build(sources []SourceSpec, subscriptions []SubscriptionSpec, o Options) (*
 
 type builder struct {
 	Options
+	loose  bool            // what an entry refers to may have gone since it was written
+	sealed *secret.Binding // of an entry of the catalog, where secrets may be sealed; nil in the process file
 	names  []string
 	faults []Fault
 }
@@ -221,7 +223,7 @@ func (p place) keys(texts []string, resolve bool, decode func(secret.Secret) (si
 	}
 	var refs []secret.Ref
 	for i, text := range texts {
-		ref, err := secret.ParseRef(text)
+		ref, err := p.ref(text, "secrets")
 		if err != nil {
 			p.fault(fmt.Sprintf("secrets.%d", i), "%v", err)
 			continue
@@ -237,6 +239,17 @@ func (p place) keys(texts []string, resolve bool, decode func(secret.Secret) (si
 	resolver := p.Resolver
 	cache := &keyCache{}
 	return func() ([]signature.Key, error) { return cache.keys(resolver, refs, decode) }
+}
+
+// ref reads a reference to a secret in a field of the entry.
+func (p place) ref(text, field string) (secret.Ref, error) {
+	if p.sealed == nil {
+		return secret.ParseRef(text)
+	}
+	ref, err := secret.ParseSealedRef(text)
+	b := *p.sealed
+	b.Field = field
+	return ref.Bound(b), err
 }
 
 func (p place) subscription(spec SubscriptionSpec, sources []*Source) *Subscription {
@@ -320,6 +333,9 @@ func (p place) retry(spec RetrySpec, sub *Subscription) {
 func (p place) filters(spec SubscriptionSpec, sources []*Source, sub *Subscription) {
 	for i, name := range spec.Sources {
 		found := slices.IndexFunc(sources, func(s *Source) bool { return s.Name == name })
+		if found < 0 && p.loose {
+			continue
+		}
 		if found < 0 {
 			p.fault(fmt.Sprintf("sources.%d", i), "there is no source %q", name)
 			continue
@@ -337,7 +353,7 @@ func (p place) filters(spec SubscriptionSpec, sources []*Source, sub *Subscripti
 			continue
 		}
 		written := slices.ContainsFunc(sources, func(s *Source) bool { return Matches(pattern, s.Topic) })
-		if !written && !slices.ContainsFunc(p.Foreign, func(f ForeignSpec) bool { return Matches(pattern, f.Name) }) {
+		if !p.loose && !written && !slices.ContainsFunc(p.Foreign, func(f ForeignSpec) bool { return Matches(pattern, f.Name) }) {
 			p.fault(fmt.Sprintf("topics.%d", i), "%q is the topic of no source; one that causeway does not write is declared in egress.topics", pattern)
 		}
 	}

@@ -35,6 +35,9 @@ type SourceSpec struct {
 type Source struct {
 	UID      uuid.UUID
 	Name     string
+	Version  int64            // catalog version that made this form of it
+	Starts   map[string]Start // where subscriptions by prefix* begin in its topic
+	Fault    error            // why it cannot be used in this process; nil: it can
 	Topic    string
 	Format   schemas.Format
 	Provider *provider.Provider

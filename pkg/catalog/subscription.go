@@ -37,7 +37,10 @@ type RetrySpec struct {
 type Subscription struct {
 	UID     uuid.UUID
 	Name    string
-	Version int64    // catalog version that made this form of it
+	Version int64            // catalog version that made this form of it
+	Starts  map[string]Start // where it begins in each of its topics
+	Paused  bool
+	Fault   error    // why it cannot be used in this process; nil: it can
 	Topics  []string // exact or prefix*
 	Sources []string // empty: all
 	Types   []string // exact or prefix.*; empty: all

@@ -1,0 +1,160 @@
+package catalog_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"causeway/pkg/catalog"
+	"causeway/pkg/secret"
+)
+
+// compiled is a store and what is made of its states.
+type compiled struct {
+	*catalog.File
+	*catalog.Compiler
+	t *testing.T
+}
+
+func newCompiled(t *testing.T, keys *secret.Keyring) *compiled {
+	t.Helper()
+	t.Setenv("CATALOG_TEST", goodSecret)
+	f, err := catalog.OpenFile(filepath.Join(t.TempDir(), "catalog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options()
+	o.Resolver = secret.NewResolver().WithKeyring(keys)
+	return &compiled{f, catalog.NewCompiler(o), t}
+}
+
+func sourceEntry(name, spec string) *catalog.Entry {
+	e := entry(catalog.KindSource, "", name)
+	e.Spec = json.RawMessage(spec)
+	return e
+}
+
+const (
+	stripeSpec  = `{"name":"stripe","provider":"stripe","secrets":["env:CATALOG_TEST"]}`
+	billingSpec = `{"name":"billing","topics":["webhooks.stripe"],"url":"https://example.com/hook","secrets":["env:CATALOG_TEST"]}`
+)
+
+func subscriptionEntry(tenant, name, spec string) *catalog.Entry {
+	e := entry(catalog.KindSubscription, tenant, name)
+	e.Spec = json.RawMessage(spec)
+	return e
+}
+
+func (c *compiled) after(entries ...*catalog.Entry) *catalog.Snapshot {
+	c.t.Helper()
+	return c.Compile(put(c.t, c.File, entries...))
+}
+
+func TestASnapshotOfTheCatalog(t *testing.T) {
+	c := newCompiled(t, nil)
+	src, sub := sourceEntry("stripe", stripeSpec), subscriptionEntry("acme", "billing", billingSpec)
+	sub.Paused = true
+	sub.Starts = map[string]catalog.Start{"webhooks.stripe": {Offsets: []int64{4}}}
+	s := c.after(src, sub)
+	got := s.Subscriptions[0]
+	if got.UID.String() != sub.UID || !got.Paused || got.Tenant != "acme" || got.Fault != nil || got.Starts["webhooks.stripe"].Added != got.Version {
+		t.Errorf("got %+v", got)
+	}
+	if s.Source("stripe").UID.String() != src.UID || s.Version != c.State().Version || s.Subscription(got.UID) != got {
+		t.Errorf("got %+v", s.Source("stripe"))
+	}
+}
+
+// An entry's owner decides whose events it gets, whatever its spec says.
+func TestAnEntryGetsItsOwnersEventsOnly(t *testing.T) {
+	c := newCompiled(t, nil)
+	s := c.after(sourceEntry("stripe", stripeSpec), subscriptionEntry("acme", "billing", strings.Replace(billingSpec, `{`, `{"tenant":"other",`, 1)))
+	if got := s.Subscriptions[0].Tenant; got != "acme" {
+		t.Errorf("tenant %q", got)
+	}
+}
+
+// What one change does not touch is the same before and after it, with the keys that
+// it has decoded.
+func TestOnlyWhatChangedIsCompiled(t *testing.T) {
+	c := newCompiled(t, nil)
+	a, b := subscriptionEntry("", "a", billingSpec), subscriptionEntry("", "b", billingSpec)
+	before := c.after(sourceEntry("stripe", stripeSpec), a, b)
+	after := c.after(c.State().Entry(a.Kind, a.UID).Copy())
+	same := 0
+	for _, sub := range before.Subscriptions {
+		if after.Subscription(sub.UID) == sub {
+			same++
+		}
+	}
+	if same != 1 || after.Source("stripe") != before.Source("stripe") {
+		t.Errorf("%d of 2 subscriptions stayed, want 1, and the source", same)
+	}
+}
+
+// One entry that cannot be used here is in the snapshot with its fault, and disturbs
+// nobody; what it refers to may have gone since it was written.
+func TestAFaultStaysWhereItIs(t *testing.T) {
+	c := newCompiled(t, nil)
+	s := c.after(
+		sourceEntry("stripe", stripeSpec),
+		sourceEntry("broken", `{"name":"broken","provider":"strype","secrets":["env:CATALOG_TEST"]}`),
+		sourceEntry("locked", `{"name":"locked","provider":"stripe","secrets":["env:CATALOG_NOT_SET"]}`),
+		subscriptionEntry("", "billing", billingSpec),
+		subscriptionEntry("", "orphan", strings.Replace(billingSpec, "webhooks.stripe", "webhooks.gone", 1)),
+		subscriptionEntry("", "nowhere", strings.Replace(billingSpec, "https://", "ftp://", 1)),
+	)
+	want := map[string]string{"broken": "strype", "locked": "CATALOG_NOT_SET", "nowhere": "ftp"}
+	for _, src := range s.Sources {
+		checkFault(t, src.Name, src.Fault, want[src.Name])
+	}
+	for _, sub := range s.Subscriptions {
+		checkFault(t, sub.Name, sub.Fault, want[sub.Name])
+	}
+	if len(s.Sources) != 3 || len(s.Subscriptions) != 3 {
+		t.Errorf("%d sources and %d subscriptions", len(s.Sources), len(s.Subscriptions))
+	}
+	t.Setenv("CATALOG_NOT_SET", goodSecret)
+	if src := c.Compile(c.State()).Source("locked"); src.Fault != nil {
+		t.Errorf("mended: %v", src.Fault)
+	}
+}
+
+func checkFault(t *testing.T, name string, fault error, want string) {
+	t.Helper()
+	if (fault != nil) != (want != "") || fault != nil && !strings.Contains(fault.Error(), want) {
+		t.Errorf("%s: fault %v, want %q in it", name, fault, want)
+	}
+}
+
+// A secret that is sealed for one entry opens in that one alone.
+func TestASealedSecretOpensInItsEntry(t *testing.T) {
+	line, err := secret.GenerateKey("k1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := secret.ParseKeyring(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCompiled(t, keys)
+	own, thief := subscriptionEntry("acme", "own", ""), subscriptionEntry("acme", "thief", "")
+	text, err := keys.Seal(secret.New([]byte(goodSecret)), secret.Binding{Tenant: "acme", Kind: "subscription", UID: own.UID, Field: "secrets"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.Spec = json.RawMessage(strings.Replace(billingSpec, "env:CATALOG_TEST", text, 1))
+	thief.Spec = own.Spec
+	s := c.after(sourceEntry("stripe", stripeSpec), own, thief)
+	for _, sub := range s.Subscriptions {
+		want := ""
+		if sub.Name == "thief" {
+			want = "cannot be opened"
+		}
+		checkFault(t, sub.Name, sub.Fault, want)
+		if sub.Fault != nil && strings.Contains(sub.Fault.Error(), text[20:]) {
+			t.Error("the fault repeats the ciphertext")
+		}
+	}
+}
