@@ -106,6 +106,10 @@ func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 		return
 	}
 	if t.subscription = e.snapshot().Subscription(d.Subscription); t.subscription == nil {
+		if d.Waits < unknownWaits {
+			e.park(t, parkedUnknown)
+			return
+		}
 		if p.begin(r.Offset) {
 			e.settle.bury(t, schemas.ReasonSubscriptionDeleted)
 		}
@@ -117,6 +121,12 @@ func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 	}
 	e.enqueue(ctx, t)
 }
+
+// unknownWaits is how many times a delivery is parked because its subscription is not
+// known here, before that counts as deleted. While processes are restarted one by one
+// with a new process file, those that have not been yet do not know what the others
+// deliver already: it comes back after 5 s, 30 s and 5 min.
+const unknownWaits = 3
 
 // twin is what two delay records have in common when one of them is the trace of
 // a crash: origin, subscription, run, hop. The event itself is among it because a

@@ -161,13 +161,38 @@ func TestDeliveryOfAnUnknownSubscriptionIsADeadLetter(t *testing.T) {
 		d.Subscription = subscription(t, "deleted").UID
 		b.produce(d.DelayRecord("causeway.delay.1s"))
 		stop := b.start()
-		time.Sleep(5 * time.Second)
+		time.Sleep(6 * time.Minute)
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
 		letters := b.deadLetters()
 		if len(letters) != 1 || letters[0].Reason != schemas.ReasonSubscriptionDeleted {
 			t.Fatalf("dead letters: %+v", letters)
+		}
+	})
+}
+
+// Processes get a new process file one after the other: what one of them has begun to
+// deliver must not end with another that does not know the subscription yet.
+func TestADeliveryWaitsForAProcessThatKnowsItsSubscription(t *testing.T) {
+	inBubble(t, always(200), []string{"a"}, func(t *testing.T, b *bed) {
+		d := b.parked("evt-1", 1, time.Now())
+		known := b.subs
+		b.subs = nil
+		b.produce(d.DelayRecord("causeway.delay.1s"))
+		stop := b.start()
+		time.Sleep(time.Minute)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		b.subs = known
+		stop = b.start()
+		time.Sleep(6 * time.Minute)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if n, letters := len(b.sink.of("a", "evt-1")), b.deadLetters(); n != 1 || len(letters) != 0 {
+			t.Errorf("%d arrivals and %d dead letters, want 1 and none", n, len(letters))
 		}
 	})
 }

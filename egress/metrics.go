@@ -21,10 +21,11 @@ const (
 	parkedQueueWait parkedReason = "queue_wait" // waited too long
 	parkedDisabled  parkedReason = "disabled"   // the subscription takes none now
 	parkedSchema    parkedReason = "schema"     // the schema registry does not answer
+	parkedUnknown   parkedReason = "unknown"    // this process has no such subscription, another one may
 )
 
 func parkedReasons() []parkedReason {
-	return []parkedReason{parkedRetry, parkedHop, parkedQueueFull, parkedQueueWait, parkedDisabled, parkedSchema}
+	return []parkedReason{parkedRetry, parkedHop, parkedQueueFull, parkedQueueWait, parkedDisabled, parkedSchema, parkedUnknown}
 }
 
 // metrics are egress's; every label value comes from a closed set, and children

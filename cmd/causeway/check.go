@@ -57,7 +57,10 @@ func runCheck(ctx context.Context, c *common) error {
 		fmt.Fprintln(c.stdout, err)
 		wrong += len(p.document.faults)
 	} else {
-		fmt.Fprintf(c.stdout, "configuration: %d sources, %d subscriptions, every secret resolved\n", len(snapshot.Sources), len(snapshot.Subscriptions))
+		if c.configPath == "" {
+			fmt.Fprintln(c.stdout, "configuration: no process file: -c or CAUSEWAY_CONFIG names one")
+		}
+		fmt.Fprintf(c.stdout, "configuration: %s, %s, every secret resolved\n", counted(len(snapshot.Sources), "source"), counted(len(snapshot.Subscriptions), "subscription"))
 		if traces != nil {
 			fmt.Fprintf(c.stdout, "traces: to %s, which was not asked\n", traces.shown)
 		}
@@ -77,6 +80,14 @@ func runCheck(ctx context.Context, c *common) error {
 	}
 	fmt.Fprintln(c.stdout, "nothing wrong")
 	return nil
+}
+
+// counted writes 1 source, 2 sources.
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // checkKafka goes the way to Kafka, looks around there, and returns how much is wrong.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,6 +70,8 @@ func runDev(ctx context.Context, c *common, o devOptions) error {
 	}
 	// Before anything else: a causeway listen that starts at the same moment
 	// looks for its secret here.
+	_, err = os.Stat(filepath.Join(o.data, devFile))
+	fresh := errors.Is(err, fs.ErrNotExist)
 	secrets, err := makeDevSecrets(o.data)
 	if err != nil {
 		return err
@@ -77,7 +81,14 @@ func runDev(ctx context.Context, c *common, o devOptions) error {
 		return err
 	}
 	d := &dev{options: o, file: p, out: c.stdout, refs: refs, secrets: secrets}
-	return d.run(ctx, c)
+	err = d.run(ctx, c)
+	if err != nil && !d.served && fresh {
+		// Refused: what was made for it would only mislead a causeway send here, which
+		// would sign with secrets that nobody knows.
+		_ = os.Remove(filepath.Join(o.data, devFile))
+		_ = os.Remove(o.data) // unless something else is in it
+	}
+	return err
 }
 
 // dev is one run of causeway dev.
@@ -89,6 +100,7 @@ type dev struct {
 	secrets   devSecrets
 	examples  bool // its sources are the examples
 	receiving bool // its own receiver takes the deliveries
+	served    bool // it was ready once
 }
 
 func (d *dev) run(ctx context.Context, c *common) error {
@@ -97,7 +109,7 @@ func (d *dev) run(ctx context.Context, c *common) error {
 	}
 	so := serveOptions{
 		file: d.file, roles: roles{ingress: true, egress: true}, loopback: true,
-		stderr: c.stderr, ready: d.welcome,
+		stderr: c.stderr, ready: func(s serving) { d.served = true; d.welcome(s) },
 	}
 	if len(d.file.config.Kafka.Brokers) == 0 {
 		so.embedded = &embedded.Options{

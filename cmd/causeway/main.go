@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -42,7 +43,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err == nil:
 		return 0
 	case misused:
-		fmt.Fprintf(stderr, "causeway: %v\nSee causeway %s --help.\n", err, usage.verb)
+		fmt.Fprintf(stderr, "causeway: %v\nSee %s --help.\n", err, strings.TrimSpace("causeway "+usage.verb))
 		return 2
 	case errors.Is(err, errReported):
 		return 1
@@ -79,7 +80,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		Short:         "Carries webhooks into Kafka and out again",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          knownVerb,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetOut(stdout)
@@ -98,12 +99,30 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	return root
 }
 
+// knownVerb refuses what is left when no verb was found.
+func knownVerb(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var verbs []string
+	for _, cmd := range root.Commands() {
+		if cmd.IsAvailableCommand() {
+			verbs = append(verbs, cmd.Name())
+		}
+	}
+	return usageError{"", fmt.Errorf("there is no verb %q%s", printable(args[0], 64), didYouMean(args[0], verbs))}
+}
+
 // teach makes wrong arguments of a verb a usage error, like wrong flags.
 func teach(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				return usageError{cmd.CommandPath()[len("causeway "):], err}
+				verb := strings.TrimPrefix(cmd.CommandPath(), "causeway ")
+				if _, names, has := strings.Cut(cmd.Use, " "); has && len(args) == 0 {
+					err = fmt.Errorf("%s what? Write it like causeway %s %s", verb, verb, names)
+				}
+				return usageError{verb, err}
 			}
 			return nil
 		}

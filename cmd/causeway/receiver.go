@@ -216,6 +216,15 @@ func (r *receiver) summary() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d deliveries of %d webhooks: %d delivered, %d delivered again, %d failed, %d not verified\n",
 		t.deliveries, len(r.known), t.delivered, t.again, t.failed, t.unverified)
+	waiting := 0
+	for _, h := range r.known {
+		if !h.failed.IsZero() {
+			waiting++
+		}
+	}
+	if waiting > 0 {
+		fmt.Fprintf(&b, "%d failed last and may come again\n", waiting)
+	}
 	for i, g := range t.gaps {
 		if g.count > 0 {
 			fmt.Fprintf(&b, "after failure %d: smallest gap to the next attempt %s, largest %s (%d)\n",

@@ -107,7 +107,10 @@ func runSend(ctx context.Context, c *common, o sendOptions) error {
 	}
 	if s.unexpected > 0 {
 		if fromDev := c.configPath == "" && o.secret == ""; fromDev && o.tamper == "" && s.answers["401 invalid_signature"] > 0 {
-			fmt.Fprintf(c.stdout, "signed with the secret in %s/%s: if the process there runs with -c causeway.yaml, send with it too\n", o.data, devFile)
+			fmt.Fprintf(c.stdout, "signed with the secret in %s/%s: if the process there runs with -c causeway.yaml, send with it too; if it is a causeway dev in another folder, name its data directory with --data\n", o.data, devFile)
+		}
+		if s.unreached > 0 {
+			fmt.Fprintf(c.stdout, "nobody answers at %s: start causeway dev, or name another address with --url\n", s.host())
 		}
 		return errReported
 	}

@@ -33,6 +33,7 @@ type sender struct {
 
 	mu         sync.Mutex
 	unexpected int
+	unreached  int            // there was no connection
 	answers    map[string]int // by status and word
 	took       []time.Duration
 }
@@ -108,6 +109,9 @@ func (s *sender) send(ctx context.Context, n int) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		s.unreached++
+	}
 	s.took = append(s.took, took)
 	s.answers[a.String()]++
 	if a.status != s.want {
@@ -172,6 +176,15 @@ func cause(err error) string {
 		return op.Op + ": " + op.Err.Error()
 	}
 	return err.Error()
+}
+
+// host is where it sends to, without a path that may hold a secret.
+func (s *sender) host() string {
+	u, err := url.Parse(s.url)
+	if err != nil {
+		return "the address"
+	}
+	return u.Host
 }
 
 // summary says how many got which answer, and how fast.

@@ -221,5 +221,8 @@ func serve(ctx context.Context, o serveOptions) error {
 		return nil
 	})
 	parts.wg.Wait()
-	return whyStopped(ctx, nil)
+	if err = whyStopped(ctx, nil); err == nil {
+		log.Info("stopped")
+	}
+	return err
 }

@@ -33,9 +33,10 @@ func CheckURL(raw string, allowHTTP bool) (*url.URL, error) {
 	case u.Scheme == "http":
 		fault(faultHTTP)
 	case u.Scheme == "":
-		fault("no scheme; write https://...")
+		fault("no scheme; write %s", schemes(allowHTTP))
 	default:
-		fault("scheme %q; use https", u.Scheme)
+		// localhost:3000 has the scheme localhost: what else is wrong with it comes of that.
+		return nil, fmt.Errorf("scheme %q; write %s", u.Scheme, schemes(allowHTTP))
 	}
 	if u.User != nil {
 		fault(faultUser)
@@ -50,9 +51,20 @@ func CheckURL(raw string, allowHTTP bool) (*url.URL, error) {
 		errs = append(errs, err)
 	}
 	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+		texts := make([]string, len(errs)) // one line, for wherever it is shown
+		for i, err := range errs {
+			texts[i] = err.Error()
+		}
+		return nil, errors.New(strings.Join(texts, "; "))
 	}
 	return u, nil
+}
+
+func schemes(allowHTTP bool) string {
+	if allowHTTP {
+		return "https://... or http://..."
+	}
+	return "https://..."
 }
 
 func checkHost(host string) error {

@@ -26,6 +26,8 @@ func TestCheckURL(t *testing.T) {
 		"nothing":                           {"", false, "no scheme"},
 		"no scheme":                         {"hooks.example.com/x", false, "no scheme"},
 		"another scheme":                    {"ftp://hooks.example.com/", true, `"ftp"`},
+		"a name and a port for a URL":       {"localhost:3000", true, `scheme "localhost"; write https://... or http://...`},
+		"two faults on one line":            {"https://me@hooks.example.com/#x", false, "credentials; a fragment"},
 		"a scheme without slashes":          {"https:hooks.example.com", false, "no host"},
 		"no host":                           {"https:///x", false, "no host"},
 		"only a port":                       {"https://:443/", false, "no host"},
