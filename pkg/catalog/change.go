@@ -21,9 +21,6 @@ type Changes struct {
 	Remove []*Entry
 }
 
-// Len is how many records the changes make.
-func (c Changes) Len() int { return len(c.Put) + len(c.Remove) }
-
 // ErrStale means that an entry is not in the version any more for which a change was
 // meant.
 var ErrStale = errors.New("the entry was changed meanwhile")
@@ -88,9 +85,6 @@ func decode(version int64, key string, value []byte) (record, error) {
 	}
 	return record{key, e}, nil
 }
-
-// newChangeID names one try of a change.
-func newChangeID() string { return uuid.NewString() }
 
 // recent knows the last changes by their names.
 type recent struct {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -53,9 +54,7 @@ type Topic struct {
 
 // NewTopic makes a Topic that does nothing before Run.
 func NewTopic(o TopicOptions) *Topic {
-	if o.Logger == nil {
-		o.Logger = zap.NewNop()
-	}
+	o.Logger = cmp.Or(o.Logger, zap.NewNop())
 	return &Topic{o: o, watched: newWatched(), writing: make(chan struct{}, 1)}
 }
 
@@ -142,7 +141,7 @@ func (t *Topic) Update(ctx context.Context, change Change) (*State, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("write the catalog, behind another change of this process: %w", ctx.Err())
 	}
-	id := newChangeID()
+	id := uuid.NewString() // one for all tries: any of them may have been written
 	for attempt := 0; ; attempt++ {
 		state, err := t.try(ctx, id, change)
 		var again *againError
