@@ -130,7 +130,7 @@ func checkCluster(ctx context.Context, c *common, conf config, clients kafka.Opt
 		return 0
 	}
 	plan := topicPlan(prepareOptions{config: conf.Kafka, sources: conf.Ingress.Sources, snapshot: snapshot}, len(found.brokers))
-	findings, err := kafka.Check(ctx, client, plan, kafka.CheckOptions{Use: kafka.Use{Ingress: true, Egress: true}, Allow: conf.Kafka.AllowUnsafe})
+	findings, err := kafka.Check(ctx, client, plan, kafka.CheckOptions{Use: kafka.Use{Ingress: true, Egress: true, Admin: true}, Allow: conf.Kafka.AllowUnsafe})
 	if err != nil {
 		return say("%v", err)
 	}

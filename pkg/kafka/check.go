@@ -145,20 +145,14 @@ func (c *comparison) add(f Finding) {
 	c.findings = append(c.findings, f)
 }
 
-// missing: whoever cannot do its work without the topic waits for it. Egress reads
-// the other sources' topics meanwhile.
 func (c *comparison) missing() {
 	t := c.planned
-	verdict := Refuse
-	if t.Kind == Events && !c.options.Use.Ingress || t.Kind == Attempts {
-		verdict = Warn
-	}
 	var line strings.Builder
 	fmt.Fprintf(&line, "kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions %d --replication-factor %d", c.server, t.Name, t.Partitions, t.Replication)
 	for _, key := range slices.Sorted(maps.Keys(t.Configs)) {
 		line.WriteString(" --config " + key + "=" + t.Configs[key])
 	}
-	c.add(Finding{Setting: "the topic", Found: Missing, Wanted: "there", Why: "nothing can be stored in it", Mend: line.String(), Verdict: verdict})
+	c.add(Finding{Setting: "the topic", Found: Missing, Wanted: "there", Why: "nothing can be stored in it", Mend: line.String(), Verdict: c.options.Use.missing(t.Kind)})
 }
 
 func (c *comparison) hidden(err error) {
@@ -179,6 +173,7 @@ func kafkaSays(err error) string {
 func (c *comparison) settings(s setting) {
 	if !c.options.Embedded {
 		c.replication()
+		c.onePartition()
 	}
 	if s.err != nil {
 		c.add(Finding{
@@ -193,6 +188,11 @@ func (c *comparison) settings(s setting) {
 	}
 	c.insync(s)
 	c.exactly(s, "unclean.leader.election.enable", RiskUnclean, "a copy that lags behind may become the leader, and what it lacks is gone", func(v string) bool { return v == "false" })
+	if c.planned.Kind == Catalog {
+		// Retention counts for nothing where nothing is deleted by it.
+		c.exactly(s, "cleanup.policy", RiskCleanup, "what nobody changed for a while is deleted", func(v string) bool { return v == "compact" })
+		return
+	}
 	c.exactly(s, "cleanup.policy", RiskCleanup, "compaction deletes records whose key comes again", func(v string) bool { return !strings.Contains(v, "compact") })
 	c.atLeast(s, "retention.ms", RiskRetention, "records may be deleted before they are delivered")
 	c.atLeast(s, "retention.bytes", RiskBytes, "records may be deleted by size before they are delivered")
@@ -219,6 +219,18 @@ func (c *comparison) replication() {
 		Why:  "records are lost with the disks of too few brokers",
 		Mend: fmt.Sprintf("give each partition %d replicas with kafka-reassign-partitions.sh, as docs/operations.md shows", wanted),
 	})
+}
+
+// onePartition is for the catalog, whose versions are the offsets of one partition.
+// A topic's partitions cannot be made fewer, so there is no command that mends it.
+func (c *comparison) onePartition() {
+	if found := len(c.there.Partitions); c.planned.Kind == Catalog && found > 1 {
+		c.add(Finding{
+			Setting: "the number of partitions", Found: strconv.Itoa(found), Wanted: "1", Verdict: Refuse,
+			Why:  "only the first is read, and whoever made the others may have written to them",
+			Mend: fmt.Sprintf("it cannot be made smaller: keep what it holds, delete it with kafka-topics.sh --bootstrap-server %s --delete --topic %s, and make it again with one partition", c.server, c.planned.Name),
+		})
+	}
 }
 
 // insync wants two copies before anything is acknowledged, where there can be two,

@@ -50,6 +50,7 @@ func planned(names ...string) []kafka.Topic {
 var (
 	ingressOnly = kafka.Use{Ingress: true}
 	egressOnly  = kafka.Use{Egress: true}
+	adminOnly   = kafka.Use{Admin: true}
 )
 
 func TestCheck(t *testing.T) {
@@ -77,6 +78,15 @@ func TestCheck(t *testing.T) {
 		"egress does not":                       {"causeway.delay.1s", map[string]string{"retention.ms": "1"}, egressOnly, nil, "refuse causeway.delay.1s retention.ms=1"},
 		"nor the DLQ":                           {"causeway.dlq", map[string]string{"max.message.bytes": "1"}, egressOnly, nil, "refuse causeway.dlq max.message.bytes=1"},
 		"attempts only warn":                    {"causeway.attempts", map[string]string{"cleanup.policy": "compact"}, egressOnly, nil, "warn causeway.attempts cleanup.policy=compact"},
+		"admin only makes what others use":      {"webhooks.a", map[string]string{"retention.ms": "1"}, adminOnly, nil, "warn webhooks.a retention.ms=1"},
+		"delay topics too":                      {"causeway.delay.1s", map[string]string{"retention.ms": "1"}, adminOnly, nil, "warn causeway.delay.1s retention.ms=1"},
+		"its own audit it looks after":          {"causeway.audit", map[string]string{"retention.ms": "86400000"}, adminOnly, nil, "refuse causeway.audit retention.ms=86400000"},
+		"nobody else does":                      {"causeway.audit", map[string]string{"retention.ms": "86400000"}, egressOnly, nil, ""},
+		"a catalog by age, at the door":         {"causeway.catalog", map[string]string{"cleanup.policy": "delete"}, ingressOnly, nil, "refuse causeway.catalog cleanup.policy=delete"},
+		"a catalog by age as well":              {"causeway.catalog", map[string]string{"cleanup.policy": "compact,delete"}, egressOnly, nil, "refuse causeway.catalog cleanup.policy=compact,delete"},
+		"a catalog's retention deletes nothing": {"causeway.catalog", map[string]string{"retention.ms": "1", "retention.bytes": "1"}, adminOnly, nil, ""},
+		"unclean elections of the catalog":      {"causeway.catalog", map[string]string{"unclean.leader.election.enable": "true"}, egressOnly, nil, "refuse causeway.catalog unclean.leader.election.enable=true"},
+		"a catalog that takes too little":       {"causeway.catalog", map[string]string{"max.message.bytes": "1000"}, adminOnly, nil, "refuse causeway.catalog max.message.bytes=1000"},
 		"an accepted risk":                      {"webhooks.a", map[string]string{"retention.ms": "1"}, ingressOnly, []kafka.Risk{kafka.RiskRetention}, "accepted webhooks.a retention.ms=1"},
 		"another one is not accepted":           {"webhooks.a", map[string]string{"retention.ms": "1"}, ingressOnly, []kafka.Risk{kafka.RiskBytes}, "refuse webhooks.a retention.ms=1"},
 	} {
@@ -109,8 +119,9 @@ func TestCheckFindsWhatIsMissing(t *testing.T) {
 	_, o := fake(t, kfake.SeedTopics(1, "causeway.delay.1s", "causeway.dlq"))
 	cl := open(t, o.Base("test"))
 	for use, want := range map[kafka.Use]string{
-		ingressOnly: "refuse webhooks.a the topic=missing",
-		egressOnly:  "warn webhooks.a the topic=missing\nwarn causeway.attempts the topic=missing",
+		ingressOnly: "refuse webhooks.a the topic=missing\nrefuse causeway.catalog the topic=missing",
+		egressOnly:  "warn webhooks.a the topic=missing\nrefuse causeway.catalog the topic=missing\nwarn causeway.attempts the topic=missing",
+		adminOnly:   "warn webhooks.a the topic=missing\nrefuse causeway.catalog the topic=missing\nwarn causeway.attempts the topic=missing\nrefuse causeway.audit the topic=missing",
 	} {
 		findings, err := kafka.Check(t.Context(), cl, planned("webhooks.a"), kafka.CheckOptions{Use: use, Allow: kafka.Risks()})
 		if err != nil {
@@ -131,6 +142,19 @@ func TestCheckFindsWhatIsMissing(t *testing.T) {
 	}
 }
 
+// A catalog that somebody gave more partitions is no catalog: nobody may accept that.
+func TestTheCatalogHasOnePartition(t *testing.T) {
+	_, o := fake(t, kfake.SeedTopics(3, "causeway.catalog"))
+	cl := open(t, o.Base("test"))
+	set(t, cl, "causeway.catalog", map[string]string{"cleanup.policy": "compact"})
+	for _, use := range []kafka.Use{ingressOnly, egressOnly, adminOnly} {
+		findings, err := kafka.Check(t.Context(), cl, planned(), kafka.CheckOptions{Use: use, Allow: kafka.Risks()})
+		if err != nil || !strings.Contains(brief(findings), "refuse causeway.catalog the number of partitions=3") {
+			t.Errorf("%+v: Check = %v\n%s", use, err, brief(findings))
+		}
+	}
+}
+
 // What inherits from the broker is compared as it works: kfake's own default for
 // records is smaller than an event may be.
 func TestCheckReadsWhatIsInherited(t *testing.T) {
@@ -146,10 +170,10 @@ func TestSettingsThatCannotBeReadWarn(t *testing.T) {
 		fault kfake.Fault
 		want  string
 	}{
-		"no right to any": {kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Err: kerr.TopicAuthorizationFailed, Count: -1}, "unreadable webhooks.a its settings=not readable (TOPIC_AUTHORIZATION_FAILED)"},
+		"no right to any": {kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Err: kerr.TopicAuthorizationFailed, Count: -1}, "unreadable webhooks.a its settings=not readable (TOPIC_AUTHORIZATION_FAILED)\nunreadable causeway.catalog its settings=not readable (TOPIC_AUTHORIZATION_FAILED)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, o := fake(t, kfake.SeedTopics(1, "webhooks.a"))
+			c, o := fake(t, kfake.SeedTopics(1, "webhooks.a", "causeway.catalog"))
 			c.Fault(tc.fault)
 			findings, err := kafka.Check(t.Context(), open(t, o.Base("test")), planned("webhooks.a"), kafka.CheckOptions{Use: ingressOnly})
 			if err != nil || brief(findings) != tc.want || kafka.Refused(findings) {

@@ -45,7 +45,7 @@ func TestEnsureCreatesWhatIsMissingAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"webhooks.a", "causeway.dlq", "causeway.attempts"}; !slices.Equal(created, want) {
+	if want := []string{"webhooks.a", "causeway.catalog", "causeway.dlq", "causeway.attempts", "causeway.audit"}; !slices.Equal(created, want) {
 		t.Errorf("created %v, want %v", created, want)
 	}
 	if got := len(c.PartitionInfos("webhooks.b")); got != 7 {

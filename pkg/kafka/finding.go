@@ -64,11 +64,21 @@ func (f Finding) String() string {
 }
 
 // Use is what a process does with the topics.
-type Use struct{ Ingress, Egress bool }
+type Use struct{ Ingress, Egress, Admin bool }
 
 // Needs says whether topics of this kind concern the process. Ingress neither
 // reads nor writes what is egress's own, and may have no right to look at it.
-func (u Use) Needs(k Kind) bool { return u.Egress || u.Ingress && k == Events }
+// Admin makes the topics of new sources and looks at all others.
+func (u Use) Needs(k Kind) bool {
+	switch k {
+	case Events, Catalog:
+		return u.Ingress || u.Egress || u.Admin
+	case Audit:
+		return u.Admin
+	default:
+		return u.Egress || u.Admin
+	}
+}
 
 // Needed are the topics of the plan that concern the process.
 func Needed(plan []Topic, u Use) []Topic {
@@ -79,11 +89,29 @@ func Needed(plan []Topic, u Use) []Topic {
 // package comment and in docs/operations.md.
 func (u Use) verdict(k Kind, r Risk) Verdict {
 	switch {
+	case k == Catalog:
+		return Refuse // without what people want, nobody knows what to do
+	case k == Audit && u.Admin:
+		return Refuse
 	case k == Events && u.Ingress:
 		return Refuse
-	case k == Events && slices.Contains([]Risk{RiskRetention, RiskBytes, RiskCleanup}, r):
+	case k == Events && u.Egress && slices.Contains([]Risk{RiskRetention, RiskBytes, RiskCleanup}, r):
 		return Refuse // what is not delivered yet would be deleted
-	case k == Delays, k == DeadLetters:
+	case (k == Delays || k == DeadLetters) && u.Egress:
+		return Refuse
+	default:
+		return Warn
+	}
+}
+
+// missing is the same for a topic that is not there: whoever cannot do its work
+// without it waits for it. Egress reads the other sources' topics meanwhile.
+func (u Use) missing(k Kind) Verdict {
+	switch {
+	case k == Catalog,
+		k == Audit && u.Admin,
+		k == Events && u.Ingress,
+		(k == Delays || k == DeadLetters) && u.Egress:
 		return Refuse
 	default:
 		return Warn

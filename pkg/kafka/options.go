@@ -11,16 +11,20 @@
 //
 // A process does not serve with a topic that can lose what it is responsible for:
 //
-//	topics        ingress                 egress
-//	of sources    every setting, missing  retention.ms, retention.bytes, cleanup.policy; warns of the rest
-//	delay, DLQ    does not look           every setting, missing
-//	attempts      does not look           warns
+//	topics        ingress                 egress                                      admin
+//	of sources    every setting, missing  retention.ms, retention.bytes,              warns
+//	                                      cleanup.policy; warns of the rest
+//	catalog       every setting, missing  every setting, missing                      every setting, missing
+//	delay, DLQ    does not look           every setting, missing                      warns
+//	attempts      does not look           warns                                       warns
+//	audit         does not look           does not look                               every setting, missing
 //
 // The settings are the replication factor, min.insync.replicas,
 // unclean.leader.election.enable, cleanup.policy, retention.ms, retention.bytes and
 // max.message.bytes. message.timestamp.type is not among them: every record is
 // stamped with the time at which it is produced, which is what the broker would
-// stamp it with. Nor are partitions: more or fewer of them lose nothing.
+// stamp it with. Nor are partitions: more or fewer of them lose nothing, but in the
+// catalog, whose versions are the offsets of its only one.
 //
 // To refuse is to wait ([Watch.Await]), not to end: a process that ends is started
 // again and again, and none of its successors says more. What is found later stops

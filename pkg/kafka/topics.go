@@ -26,6 +26,8 @@ const (
 	Delays                  // written and read by egress
 	DeadLetters             // written by egress
 	Attempts                // written by egress, which may drop them
+	Catalog                 // what people want: written by admin, read by everybody; compacted
+	Audit                   // who did what: written by admin
 )
 
 // Topic is one topic as it should be.
@@ -77,12 +79,16 @@ func (o PlanOptions) withDefaults() PlanOptions {
 
 // Plan lists the topics that causeway needs: the sources' event topics, then
 // its own. All event topics take the largest body, because one producer with
-// one batch size writes them all.
+// one batch size writes them all. There is no catalog on the embedded broker, which
+// must never compact: it is a file there.
 func Plan(o PlanOptions) []Topic {
 	o = o.withDefaults()
 	var plan []Topic
 	for _, s := range shared(o.Sources) {
 		plan = append(plan, o.topic(s.Name, Events, s, EventBytes(o.MaxBody), 7*day))
+	}
+	if !o.Embedded {
+		plan = append(plan, o.catalog())
 	}
 	for _, tier := range o.Tiers {
 		t := o.topic(o.Prefix+"delay."+tier, Delays, SourceTopic{}, DelayBytes(o.MaxBody), 14*day)
@@ -98,7 +104,7 @@ func Plan(o PlanOptions) []Topic {
 		if t.small {
 			maxBytes = smallBytes
 		}
-		plan = append(plan, o.topic(o.Prefix+t.name, t.kind, SourceTopic{}, maxBytes, t.keep))
+		plan = append(plan, o.topic(o.Prefix+t.name, t.kind, SourceTopic{Partitions: t.partitions}, maxBytes, t.keep))
 	}
 	return plan
 }
@@ -109,22 +115,26 @@ func Plan(o PlanOptions) []Topic {
 func Unread(prefix string) map[string]time.Duration {
 	keep := make(map[string]time.Duration)
 	for _, t := range unread() {
-		keep[cmp.Or(prefix, DefaultPrefix)+t.name] = t.keep
+		keep[cmp.Or(prefix, DefaultPrefix)+t.name] = cmp.Or(t.embedded, t.keep)
 	}
 	return keep
 }
 
 type unreadTopic struct {
-	name  string
-	kind  Kind
-	keep  time.Duration
-	small bool // holds no bodies
+	name       string
+	kind       Kind
+	keep       time.Duration
+	embedded   time.Duration // the same on the embedded broker, whose disk is bounded; as keep when left out
+	partitions int32         // the plan's own choice when left out
+	small      bool          // holds no bodies
 }
 
 func unread() []unreadTopic {
 	return []unreadTopic{
 		{name: "dlq", kind: DeadLetters, keep: 30 * day},
 		{name: "attempts", kind: Attempts, keep: 7 * day, small: true},
+		// In one partition, so that who did what can be read in the order in which it was done.
+		{name: "audit", kind: Audit, keep: 365 * day, embedded: 30 * day, partitions: 1, small: true},
 	}
 }
 
@@ -164,6 +174,24 @@ func (o PlanOptions) topic(name string, kind Kind, own SourceTopic, maxBytes int
 	}
 	// Two copies before anything is acknowledged, where there can be two.
 	t.Configs["min.insync.replicas"] = strconv.Itoa(int(min(t.Replication, 2)))
+	return t
+}
+
+// catalog is the topic whose every record is the latest word on its key. It has one
+// partition, because its offsets are the catalog's versions, and no retention: what
+// nobody changed for a year counts as much as what was changed today.
+func (o PlanOptions) catalog() Topic {
+	t := o.topic(o.Prefix+"catalog", Catalog, SourceTopic{Partitions: 1}, smallBytes, 0)
+	delete(t.Configs, "retention.ms")
+	delete(t.Configs, "retention.bytes")
+	t.Configs["cleanup.policy"] = "compact"
+	// A reader that began before a deletion was written has a week to come to it.
+	t.Configs["delete.retention.ms"] = strconv.FormatInt((7 * day).Milliseconds(), 10)
+	// Each process reads all of it at its start, and only closed segments are compacted:
+	// old words about a key should not stand in an open one for long.
+	t.Configs["segment.ms"] = strconv.FormatInt(day.Milliseconds(), 10)
+	t.Configs["segment.bytes"] = strconv.Itoa(64 << 20)
+	t.Configs["min.cleanable.dirty.ratio"] = "0.1"
 	return t
 }
 

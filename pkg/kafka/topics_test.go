@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"causeway/egress/delay"
@@ -55,6 +56,19 @@ func TestPlan(t *testing.T) {
 			"hooks.attempts",
 			kafka.Topic{Partitions: 12, Replication: 3, Configs: map[string]string{"retention.ms": "604800000", "max.message.bytes": "1048588"}},
 		},
+		"the catalog is one compacted partition": {
+			kafka.PlanOptions{Partitions: 24},
+			"causeway.catalog",
+			kafka.Topic{Partitions: 1, Replication: 3, Configs: map[string]string{
+				"cleanup.policy": "compact", "retention.ms": "", "retention.bytes": "", "delete.retention.ms": "604800000",
+				"min.insync.replicas": "2", "max.message.bytes": "1048588", "unclean.leader.election.enable": "false",
+			}},
+		},
+		"the audit is kept for a year, in order": {
+			kafka.PlanOptions{Partitions: 24},
+			"causeway.audit",
+			kafka.Topic{Partitions: 1, Replication: 3, Configs: map[string]string{"cleanup.policy": "delete", "retention.ms": "31536000000", "max.message.bytes": "1048588"}},
+		},
 		"two brokers have two copies, and both must have it": {
 			kafka.PlanOptions{Brokers: 2},
 			"causeway.dlq",
@@ -94,10 +108,19 @@ func TestEveryTopicSaysWhatCouldLoseData(t *testing.T) {
 	for _, embedded := range []bool{false, true} {
 		for _, topic := range kafka.Plan(kafka.PlanOptions{Embedded: embedded, Tiers: delay.Names(), Sources: []kafka.SourceTopic{{Name: "webhooks.a"}}}) {
 			for _, key := range []string{"cleanup.policy", "retention.ms", "retention.bytes", "min.insync.replicas", "unclean.leader.election.enable", "max.message.bytes"} {
-				if topic.Configs[key] == "" {
+				if kept := topic.Kind == kafka.Catalog && strings.HasPrefix(key, "retention."); topic.Configs[key] == "" && !kept {
 					t.Errorf("%s leaves %s to the broker", topic.Name, key)
 				}
 			}
+		}
+	}
+}
+
+// kfake loses data around compaction, so on it the catalog is a file.
+func TestTheEmbeddedBrokerHasNoCatalog(t *testing.T) {
+	for _, topic := range kafka.Plan(kafka.PlanOptions{Embedded: true}) {
+		if topic.Kind == kafka.Catalog || topic.Configs["cleanup.policy"] != "delete" {
+			t.Errorf("the embedded broker gets %+v", topic)
 		}
 	}
 }
