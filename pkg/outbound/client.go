@@ -112,6 +112,7 @@ func (c *Client) Do(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := c.transport.RoundTrip(r)
+	err = hideAddresses(err)
 	if err != nil && !sendable(r.Header) {
 		// The transport refuses such a header before it connects, and says so in words
 		// only. Looked for after the fact, it costs the requests that are sent nothing.

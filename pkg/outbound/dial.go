@@ -77,7 +77,7 @@ func (d *dialer) connect(ctx context.Context, network string, addrs []netip.Addr
 		if err == nil {
 			return conn, nil
 		}
-		errs = append(errs, err)
+		errs = append(errs, hideAddresses(err))
 	}
 	return nil, explain(ctx, errors.Join(errs...))
 }
@@ -122,5 +122,16 @@ func hideServer(err error) error {
 	}
 	inner := *fault
 	inner.Server = ""
+	return &inner
+}
+
+// hideAddresses takes the addresses of both ends out of an error, for the same reason.
+func hideAddresses(err error) error {
+	var fault *net.OpError
+	if !errors.As(err, &fault) || fault.Addr == nil && fault.Source == nil {
+		return err
+	}
+	inner := *fault
+	inner.Addr, inner.Source = nil, nil
 	return &inner
 }

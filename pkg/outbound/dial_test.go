@@ -241,3 +241,38 @@ func TestSilentAddressLeavesTimeForTheNext(t *testing.T) {
 		}
 	})
 }
+
+// What a name of ours resolves to is not for the tenants who read the error in the end.
+func TestErrorsHoldNoAddress(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // a reset, not an end
+		}
+		_ = conn.Close()
+	})
+	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, closed, err := net.SplitHostPort(l.Addr().String())
+	if err := errors.Join(err, l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	o := dev()
+	o.Lookup = names("127.0.0.1")
+	for what, port := range map[string]string{"reset": port, "refused": closed} {
+		_, err := post(t, newClient(t, o), "http://db.internal.example:"+port)
+		if err == nil || strings.Contains(err.Error(), "127.0.0.1") || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
+	"weak"
 )
 
 // Resolver turns references into secrets and keeps the contents of files. It is
@@ -15,7 +17,7 @@ type Resolver struct {
 	mu        sync.RWMutex
 	variables map[string]Secret
 	files     map[string]*cachedFile
-	opened    map[Ref]Secret // for good: sealed ones don't change
+	opened    map[Ref]weak.Pointer[*[]byte] // while somebody holds the Secret
 	derived   []derived
 	keyring   *Keyring
 }
@@ -25,7 +27,7 @@ type derived interface{ problem() error }
 
 // NewResolver gives an empty Resolver.
 func NewResolver() *Resolver {
-	return &Resolver{variables: map[string]Secret{}, files: map[string]*cachedFile{}, opened: map[Ref]Secret{}}
+	return &Resolver{variables: map[string]Secret{}, files: map[string]*cachedFile{}, opened: map[Ref]weak.Pointer[*[]byte]{}}
 }
 
 // WithKeyring gives the resolver the keys for sealed secrets, before it is first
@@ -35,13 +37,16 @@ func (r *Resolver) WithKeyring(k *Keyring) *Resolver {
 	return r
 }
 
+// Keyring gives the keys for sealed secrets, nil without any.
+func (r *Resolver) Keyring() *Keyring { return r.keyring }
+
 // Resolve gives the secret that ref names. As long as its content does not
 // change, the same reference gives the same Secret by ==, so that a caller can
 // keep what it derived from one. A variable is read each time; a file is read
 // again once 5 seconds have passed since it was last read, and when that fails
-// the last good content stays and Problems says why. A sealed secret is opened once
-// and kept until the restart, even when its entry is gone: some hundred bytes each.
-// An empty secret is an error.
+// the last good content stays and Problems says why. A sealed secret is opened again
+// when nobody holds what was opened: whoever may rotate a secret could fill the memory
+// otherwise. An empty secret is an error.
 func (r *Resolver) Resolve(ref Ref) (Secret, error) {
 	var s Secret
 	var err error
@@ -134,10 +139,10 @@ func (r *Resolver) file(path string) *cachedFile {
 // open gives the one Secret of a sealed reference, whoever asks first.
 func (r *Resolver) open(ref Ref) (Secret, error) {
 	r.mu.RLock()
-	known, ok := r.opened[ref]
+	known := r.opened[ref].Value()
 	r.mu.RUnlock()
-	if ok {
-		return known, nil
+	if known != nil {
+		return Secret{known}, nil
 	}
 	s, err := r.keyring.Open(ref.text.Value(), ref.binding)
 	if err != nil {
@@ -145,8 +150,19 @@ func (r *Resolver) open(ref Ref) (Secret, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := r.opened[ref]; !ok {
-		r.opened[ref] = s
+	if known := r.opened[ref].Value(); known != nil {
+		return Secret{known}, nil
 	}
-	return r.opened[ref], nil
+	r.opened[ref] = weak.Make(s.value)
+	runtime.AddCleanup(s.value, r.forget, ref)
+	return s, nil
+}
+
+// forget drops a sealed reference whose Secret nobody holds, unless it was opened again.
+func (r *Resolver) forget(ref Ref) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.opened[ref].Value() == nil {
+		delete(r.opened, ref)
+	}
 }

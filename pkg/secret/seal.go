@@ -15,7 +15,7 @@ const (
 )
 
 var (
-	errNoKeys    = fmt.Errorf("sealing and opening want a key, and %s is not set: `causeway key generate` prints one", KeysVariable)
+	errNoKeys    = fmt.Errorf("sealing and opening want a key, and %s is not set: give it the keys that the other processes have; for a first start, `causeway key generate` prints one", KeysVariable)
 	errNoPlace   = errors.New("a sealed secret wants a place: kind, uid and field of the entry that it belongs to")
 	errSealed    = errors.New("sealed: wants the rest as causeway gave it, whole: sealed:v1:KEY-ID:CIPHERTEXT")
 	errNotOpened = fmt.Errorf("cannot be opened: it is damaged, or it was sealed for another place (tenant, kind, uid, field), or %s has another key under that id; these cannot be told apart", KeysVariable)
