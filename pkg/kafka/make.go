@@ -13,13 +13,13 @@ import (
 	"go.uber.org/zap"
 )
 
-// create makes the topics that are missing. One that cannot be made is found again
+// create makes the topics of the plan that are missing. One that cannot be made is found again
 // by whoever compares.
-func (w *Watch) create(ctx context.Context, there map[string]kmsg.MetadataResponseTopic, why string) error {
+func (w *Watch) create(ctx context.Context, plan []Topic, there map[string]kmsg.MetadataResponseTopic, why string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var missing []Topic
-	for _, t := range w.plan() {
+	for _, t := range plan {
 		if errors.Is(visible(there[t.Name]), kerr.UnknownTopicOrPartition) {
 			missing = append(missing, t)
 		}

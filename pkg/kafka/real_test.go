@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -119,7 +120,13 @@ refuse `, "CARELESS", careless) + defaults + " max.message.bytes=1048588"
 		t.Errorf("found\n%s\nwant\n%s", got, want)
 	}
 	set(t, cl, defaults, map[string]string{"max.message.bytes": plan[1].Configs["max.message.bytes"], "min.insync.replicas": "3"})
-	if got := check(); !strings.HasSuffix(got, "\nwarn "+defaults+" min.insync.replicas=3") {
+	// The controller acknowledges settings before every broker goes by them.
+	wanted := "\nwarn " + defaults + " min.insync.replicas=3"
+	got := check()
+	for end := time.Now().Add(time.Minute); !strings.HasSuffix(got, wanted) && time.Now().Before(end); {
+		got = check()
+	}
+	if !strings.HasSuffix(got, wanted) {
 		t.Errorf("three in sync of three: found\n%s", got)
 	}
 }

@@ -185,7 +185,8 @@ func (o PlanOptions) catalog() Topic {
 	delete(t.Configs, "retention.ms")
 	delete(t.Configs, "retention.bytes")
 	t.Configs["cleanup.policy"] = "compact"
-	// A reader that began before a deletion was written has a week to come to it.
+	// A reader that began before a deletion was written has a week to come to it. One that
+	// read nothing for nearly as long begins anew (pkg/catalog).
 	t.Configs["delete.retention.ms"] = strconv.FormatInt((7 * day).Milliseconds(), 10)
 	// Each process reads all of it at its start, and only closed segments are compacted:
 	// old words about a key should not stand in an open one for long.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -160,7 +161,7 @@ func (w *Watch) round(ctx context.Context) ([]Finding, error) {
 		return nil, err
 	}
 	if w.refused = nil; w.o.Create {
-		w.refused = w.create(ctx, there, "topics created")
+		w.refused = w.create(ctx, w.plan(), there, "topics created")
 	}
 	if there, err = w.describe(ctx); err != nil {
 		return nil, err
@@ -211,7 +212,11 @@ func (w *Watch) describe(ctx context.Context) (map[string]kmsg.MetadataResponseT
 func (w *Watch) learn(there map[string]kmsg.MetadataResponseTopic) (recreated []string, gone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, t := range w.plan() {
+	plan := w.plan()
+	maps.DeleteFunc(w.topics, func(name string, _ knownTopic) bool { // of a source that is no more
+		return !slices.ContainsFunc(plan, func(t Topic) bool { return t.Name == name })
+	})
+	for _, t := range plan {
 		now, known := there[t.Name], w.topics[t.Name]
 		switch err := visible(now); {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
@@ -252,7 +257,10 @@ func (w *Watch) look(ctx context.Context) (recreated []string, gone bool) {
 	if !gone || !w.o.Create || !w.awayTwice() {
 		return recreated, gone
 	}
-	if err := w.create(ctx, there, "a topic that was deleted is made again, as the plan has it"); err != nil {
+	// Not the catalog: an empty one in its place would tell every process that starts
+	// that nobody wants anything. Whoever has what it held can make it and fill it.
+	again := slices.DeleteFunc(w.plan(), func(t Topic) bool { return t.Kind == Catalog })
+	if err := w.create(ctx, again, there, "a topic that was deleted is made again, as the plan has it"); err != nil {
 		w.sayOnce(err.Error(), func() { w.log.Error("a missing topic cannot be made", zap.Error(err)) })
 		return recreated, gone
 	}
