@@ -57,6 +57,11 @@ func (x *Index) topic(topic string) *topicIndex {
 	}
 	ti := &topicIndex{tenants: map[string]*typeIndex{}}
 	for _, sub := range x.subscriptions {
+		// What a tenant was allowed when the subscription was written does not count, but
+		// what he is allowed now.
+		if sub.Owner != nil && !sub.Owner.AllowsTopic(topic) {
+			continue
+		}
 		if slices.ContainsFunc(sub.Topics, func(p string) bool { return catalog.Matches(p, topic) }) {
 			ti.add(sub)
 		}
@@ -102,11 +107,14 @@ func (t *typeIndex) match(found []*catalog.Subscription, k Key) []*catalog.Subsc
 	return found
 }
 
-// appendNew adds those that want the source and are not in found yet: two
+// appendNew adds those that want the source, and may have it, and are not in found yet: two
 // patterns of one subscription may hold for the same type.
 func appendNew(found, more []*catalog.Subscription, k Key) []*catalog.Subscription {
 	for _, sub := range more {
 		if len(sub.Sources) > 0 && !slices.Contains(sub.Sources, k.Source) {
+			continue
+		}
+		if sub.Owner != nil && !sub.Owner.AllowsSource(k.Source) {
 			continue
 		}
 		if len(sub.Types) > 1 && slices.Contains(found, sub) {

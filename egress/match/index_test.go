@@ -2,10 +2,12 @@ package match
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 
 	"causeway/pkg/catalog"
+	"causeway/pkg/secret"
 )
 
 func TestMatch(t *testing.T) {
@@ -57,6 +59,60 @@ func TestMatch(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a tenant's subscription gets is what he is allowed now, by topic and by source,
+// of his own events alone.
+func TestATenantsLimitsHoldForEachEvent(t *testing.T) {
+	t.Setenv("MATCH_TEST", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+	f, err := catalog.OpenFile(filepath.Join(t.TempDir(), "catalog"), catalog.FileOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := catalog.NewCompiler(catalog.Options{Resolver: secret.NewResolver(), Prefix: "causeway.", AllowTopics: []string{"webhooks.*"}})
+	after := func(entries ...*catalog.Entry) *Index {
+		state, err := f.Update(t.Context(), func(*catalog.State) (catalog.Changes, error) { return catalog.Changes{Put: entries}, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return New(compiler.Compile(state))
+	}
+	entry := func(kind catalog.Kind, owner, name, spec string) *catalog.Entry {
+		e := &catalog.Entry{Kind: kind, UID: catalog.NewUID(), Tenant: owner, Name: name, Spec: []byte(`{"name":"` + name + `",` + spec + `}`)}
+		if kind == catalog.KindTenant {
+			e.UID = name
+		}
+		return e
+	}
+	source := func(owner, name, topic string) *catalog.Entry {
+		return entry(catalog.KindSource, owner, name, `"provider":"stripe","secrets":["env:MATCH_TEST"],"topic":"`+topic+`"`)
+	}
+	const rest = `"topics":["webhooks.*"],"url":"https://example.com","secrets":["env:MATCH_TEST"]`
+	index := after(
+		source("", "stripe", "webhooks.shared"), source("", "github", "webhooks.shared"), source("acme", "acme-own", "webhooks.acme"),
+		entry(catalog.KindTenant, "", "acme", `"sources":["stripe"]`),
+		entry(catalog.KindSubscription, "acme", "his", rest), entry(catalog.KindSubscription, "", "all", rest),
+	)
+	shows := func(index *Index, key Key, want ...string) {
+		t.Helper()
+		var got []string
+		for _, sub := range index.Match(key) {
+			got = append(got, sub.Name)
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("Match(%+v) = %q, want %q", key, got, want)
+		}
+	}
+	shows(index, Key{Topic: "webhooks.shared", Source: "stripe", Tenant: "acme"}, "all", "his")
+	shows(index, Key{Topic: "webhooks.shared", Source: "stripe", Tenant: "evil"}, "all")
+	shows(index, Key{Topic: "webhooks.shared", Source: "github", Tenant: "acme"}, "all")
+	shows(index, Key{Topic: "webhooks.acme", Source: "acme-own", Tenant: "acme"}, "all", "his")
+	shows(index, Key{Topic: "webhooks.hidden", Source: "stripe", Tenant: "acme"}, "all") // its source's name alone does not do
+	index = after(entry(catalog.KindTenant, "", "acme", `"rate":"5/s"`))
+	shows(index, Key{Topic: "webhooks.shared", Source: "stripe", Tenant: "acme"}, "all")
+	shows(index, Key{Topic: "webhooks.acme", Source: "acme-own", Tenant: "acme"}, "all", "his")
+	index = after(entry(catalog.KindTenant, "", "acme", `"sources":["stripe"],"topics":["webhooks.other"]`))
+	shows(index, Key{Topic: "webhooks.shared", Source: "stripe", Tenant: "acme"}, "all")
 }
 
 // 10,000 subscriptions by tenant, each event wanted by one: what one lookup costs.

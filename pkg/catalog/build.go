@@ -25,7 +25,12 @@ type Fault struct {
 	Text string
 }
 
-func (f Fault) Error() string { return strings.Join(f.Path, ".") + ": " + f.Text }
+func (f Fault) Error() string {
+	if len(f.Path) == 0 {
+		return f.Text
+	}
+	return strings.Join(f.Path, ".") + ": " + f.Text
+}
 
 // Options says how Build checks and resolves entries.
 type Options struct {
@@ -49,20 +54,34 @@ type Options struct {
 // Build checks every entry and compiles them into a snapshot. The snapshot is
 // nil when there is any fault.
 func Build(sources []SourceSpec, subscriptions []SubscriptionSpec, o Options) (*Snapshot, []Fault) {
-	b := &builder{Options: o}
+	b := &builder{Options: o, names: map[string]bool{}}
 	var live []*Source
 	var wanted []*Subscription
+	names := make(map[string]knownSource, len(sources))
 	for i, spec := range sources {
 		at := b.at("sources", strconv.Itoa(i))
 		at.unique("source", spec.Name)
-		live = append(live, at.source(spec))
+		src := at.source(spec)
+		src.UID = UID("source", spec.Name)
+		if spec.Owner != "" {
+			src.Tenant = constant(spec.Owner)
+		}
+		live = append(live, src)
+		names[src.Name] = knownSource{spec.Owner, src.Topic}
 	}
 	foreign := b.foreignTopics(live)
-	b.names = nil
+	known := newKnown(names, o.Foreign)
+	b.names = map[string]bool{}
 	for i, spec := range subscriptions {
 		at := b.at("subscriptions", strconv.Itoa(i))
-		at.unique("subscription", spec.Name)
-		wanted = append(wanted, at.subscription(spec, live))
+		// Each tenant has names of its own.
+		at.unique("subscription", spec.Name, spec.Owner)
+		sub := at.subscription(spec, known)
+		sub.UID = UID("subscription", spec.Name)
+		if spec.Owner != "" {
+			sub.Tenant = spec.Owner
+		}
+		wanted = append(wanted, sub)
 	}
 	if len(b.faults) > 0 {
 		return nil, b.faults
@@ -72,9 +91,14 @@ func Build(sources []SourceSpec, subscriptions []SubscriptionSpec, o Options) (*
 
 type builder struct {
 	Options
-	loose  bool            // what an entry refers to may have gone since it was written
-	sealed *secret.Binding // of an entry of the catalog, where secrets may be sealed; nil in the process file
-	names  []string
+	loose  bool                 // what an entry refers to may have gone since it was written
+	sealed *secret.Binding      // of an entry of the catalog, where secrets may be sealed; nil in the process file
+	retire map[string]time.Time // of an entry of the catalog
+	check  *secretCheck         // whether it may be written; nil: it was, or it is the process file's
+	names  map[string]bool
+	scheme *signature.Compiled // that of deliveries; nil: not compiled yet
+	// untold is set where a tenant was told all about a topic that he is to know.
+	untold bool
 	faults []Fault
 }
 
@@ -88,50 +112,49 @@ func (b *builder) at(path ...string) place { return place{b, path} }
 
 // fault notes what is wrong at the keys, joined with dots, below the entry.
 func (p place) fault(keys, format string, args ...any) {
-	p.faults = append(p.faults, Fault{Path: append(slices.Clone(p.path), strings.Split(keys, ".")...), Text: fmt.Sprintf(format, args...)})
+	at := slices.Clone(p.path)
+	if keys != "" { // else it is the entry itself
+		at = append(at, strings.Split(keys, ".")...)
+	}
+	p.faults = append(p.faults, Fault{Path: at, Text: fmt.Sprintf(format, args...)})
 }
 
 var entryName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
-func (p place) unique(kind, name string) {
+func (p place) unique(kind, name string, owner ...string) {
+	room := strings.Join(append(owner, name), "/")
 	switch {
 	case !entryName.MatchString(name):
 		p.fault("name", "%q is not a name: use 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit", name)
-	case slices.Contains(p.names, name):
+	case p.names[room]:
 		p.fault("name", "there is another %s named %q: names must be unique", kind, name)
 	}
-	p.names = append(p.names, name)
+	p.names[room] = true
 }
 
 func (p place) source(spec SourceSpec) *Source {
 	src := &Source{
-		UID:     UID("source", spec.Name),
 		Name:    spec.Name,
 		Topic:   spec.Topic,
 		MaxBody: int64(spec.MaxBody),
 		Rate:    float64(spec.Rate),
 		Gzip:    slices.Contains(spec.ContentEncoding, "gzip"),
 
+		Partitions: spec.Partitions, ReplicationFactor: spec.ReplicationFactor,
+
 		LinkTraces: spec.Trace == "link",
 	}
-	if src.Topic == "" {
-		src.Topic = "webhooks." + spec.Name
-	}
-	if spec.Topic != "" || entryName.MatchString(spec.Name) { // one fault for one mistake
-		p.topic(src.Topic)
+	src.Topic = spec.topic()
+	told := !p.untold && (spec.Topic != "" || entryName.MatchString(spec.Name)) // one fault for one mistake
+	if told && !p.topic(src.Topic) {
+		src.Topic = "" // so that nobody reads or makes what it may not be
 	}
 	if src.MaxBody == 0 {
 		src.MaxBody = 1 << 20
 	}
-	if p.Registry {
-		src.Format = schemas.Avro
-	}
-	if spec.Format != "" {
-		format, err := schemas.ParseFormat(spec.Format)
-		if err != nil {
-			p.fault("format", "%v", err)
-		}
-		src.Format = format
+	var err error
+	if src.Format, err = p.format(spec); err != nil {
+		p.fault("format", "%v", err)
 	}
 	for i, text := range spec.AllowCIDRs {
 		prefix, err := ParsePrefix(text)
@@ -153,6 +176,31 @@ func (p place) source(spec SourceSpec) *Source {
 	src.Headers = storedHeaders(prov, spec.Headers)
 	src.Keys = p.keys(spec.Secrets, p.ResolveSources, func(s secret.Secret) (signature.Key, error) { return prov.Key(s, spec.AllowWeak) })
 	return src
+}
+
+// topic is where the source's events go.
+func (s SourceSpec) topic() string {
+	if s.Topic == "" {
+		return "webhooks." + s.Name
+	}
+	return s.Topic
+}
+
+// format is what the values in a source's topic are.
+func (o Options) format(spec SourceSpec) (schemas.Format, error) {
+	switch {
+	case spec.Format != "":
+		return schemas.ParseFormat(spec.Format)
+	case o.Registry:
+		return schemas.Avro, nil
+	default:
+		return schemas.Raw, nil
+	}
+}
+
+// constant picks the same value out of every request.
+func constant(value string) func(*signature.Message) string {
+	return func(*signature.Message) string { return value }
 }
 
 // providerFault notes a fault of the settings at its own key, or at the provider's.
@@ -189,7 +237,8 @@ func (p place) reserved(name string) bool {
 	return strings.HasPrefix(name, p.Prefix) || strings.HasPrefix(name, "__")
 }
 
-func (p place) topic(name string) {
+// topic says whether a source may have the topic.
+func (p place) topic(name string) bool {
 	allowed := slices.ContainsFunc(p.AllowTopics, func(pattern string) bool {
 		ok, _ := path.Match(pattern, name)
 		return ok
@@ -201,7 +250,10 @@ func (p place) topic(name string) {
 		p.fault("topic", "%q is reserved: names that begin with %q or \"__\" belong to causeway and Kafka", name, p.Prefix)
 	case !allowed:
 		p.fault("topic", "%q is not allowed: kafka.topics.allow has %s", name, strings.Join(p.AllowTopics, ", "))
+	default:
+		return true
 	}
+	return false
 }
 
 func (p place) pick(text, key string) func(*signature.Message) string {
@@ -221,15 +273,26 @@ func (p place) keys(texts []string, resolve bool, decode func(secret.Secret) (si
 	if len(texts) == 0 {
 		p.fault("secrets", "no secret: name at least one as env:NAME or file:/path")
 	}
-	var refs []secret.Ref
+	var refs []liveRef
 	for i, text := range texts {
 		ref, err := p.ref(text, "secrets")
 		if err != nil {
 			p.fault(fmt.Sprintf("secrets.%d", i), "%v", err)
 			continue
 		}
-		refs = append(refs, ref)
-		if !resolve {
+		until, retires := p.retire[text]
+		retires = retires && i > 0 // whatever the entry says: there must always be one
+		if !retires {
+			until = time.Time{}
+		}
+		refs = append(refs, liveRef{ref, until})
+		if p.check != nil {
+			if err := p.check.secret(text, ref, p.binding("secrets"), resolve, decode); err != nil {
+				p.fault(fmt.Sprintf("secrets.%d", i), "%v", err)
+			}
+			continue
+		}
+		if !resolve || retires {
 			continue
 		}
 		if _, err := key(p.Resolver, ref, decode); err != nil {
@@ -247,18 +310,22 @@ func (p place) ref(text, field string) (secret.Ref, error) {
 		return secret.ParseRef(text)
 	}
 	ref, err := secret.ParseSealedRef(text)
-	b := *p.sealed
-	b.Field = field
-	return ref.Bound(b), err
+	return ref.Bound(p.binding(field)), err
 }
 
-func (p place) subscription(spec SubscriptionSpec, sources []*Source) *Subscription {
+// binding is the place of a field of the entry.
+func (p place) binding(field string) secret.Binding {
+	b := *p.sealed
+	b.Field = field
+	return b
+}
+
+func (p place) subscription(spec SubscriptionSpec, known *known) *Subscription {
 	sub := &Subscription{
-		UID:             UID("subscription", spec.Name),
 		Name:            spec.Name,
 		Topics:          spec.Topics,
-		Sources:         spec.Sources,
-		Types:           spec.Types,
+		Sources:         once(spec.Sources),
+		Types:           once(spec.Types),
 		Tenant:          spec.Tenant,
 		URL:             spec.URL,
 		Timeout:         time.Duration(spec.Timeout),
@@ -277,12 +344,12 @@ func (p place) subscription(spec SubscriptionSpec, sources []*Source) *Subscript
 		sub.MaxConcurrency = 64
 	}
 	p.retry(spec.Retry, sub)
-	p.filters(spec, sources, sub)
+	p.filters(spec, known, sub)
 	var err error
 	if sub.Endpoint, err = outbound.CheckURL(spec.URL, p.AllowHTTP); err != nil {
 		p.fault("url", "%v", err)
 	}
-	scheme, err := signature.Standard().Compile()
+	scheme, err := p.standard()
 	if err != nil {
 		p.fault("signature", "%v", err)
 		return sub
@@ -296,6 +363,24 @@ func (p place) subscription(spec SubscriptionSpec, sources []*Source) *Subscript
 		return k, err
 	})
 	return sub
+}
+
+// once is a list without what it repeats: each pattern costs something for each event.
+func once(list []string) []string {
+	if len(list) < 2 {
+		return list
+	}
+	return slices.Compact(slices.Sorted(slices.Values(list)))
+}
+
+// standard is the scheme that signs deliveries, compiled once for all of them.
+func (b *builder) standard() (*signature.Compiled, error) {
+	if b.scheme != nil {
+		return b.scheme, nil
+	}
+	var err error
+	b.scheme, err = signature.Standard().Compile()
+	return b.scheme, err
 }
 
 // DefaultSchedule is the wait after each failed attempt. Each step is one delay
@@ -330,18 +415,18 @@ func (p place) retry(spec RetrySpec, sub *Subscription) {
 	}
 }
 
-func (p place) filters(spec SubscriptionSpec, sources []*Source, sub *Subscription) {
+func (p place) filters(spec SubscriptionSpec, known *known, sub *Subscription) {
 	for i, name := range spec.Sources {
-		found := slices.IndexFunc(sources, func(s *Source) bool { return s.Name == name })
-		if found < 0 && p.loose {
+		src, found := known.source(name)
+		if !found && p.loose {
 			continue
 		}
-		if found < 0 {
-			p.fault(fmt.Sprintf("sources.%d", i), "there is no source %q", name)
+		if !found {
+			p.fault(fmt.Sprintf("sources.%d", i), "%s", known.noSource(name))
 			continue
 		}
-		if len(spec.Topics) == 0 && !slices.Contains(sub.Topics, sources[found].Topic) {
-			sub.Topics = append(sub.Topics, sources[found].Topic)
+		if len(spec.Topics) == 0 && !slices.Contains(sub.Topics, src.topic) {
+			sub.Topics = append(sub.Topics, src.topic)
 		}
 	}
 	if len(spec.Topics) == 0 && len(spec.Sources) == 0 {
@@ -352,9 +437,8 @@ func (p place) filters(spec SubscriptionSpec, sources []*Source, sub *Subscripti
 			p.fault(fmt.Sprintf("topics.%d", i), "%q %s", pattern, bad)
 			continue
 		}
-		written := slices.ContainsFunc(sources, func(s *Source) bool { return Matches(pattern, s.Topic) })
-		if !p.loose && !written && !slices.ContainsFunc(p.Foreign, func(f ForeignSpec) bool { return Matches(pattern, f.Name) }) {
-			p.fault(fmt.Sprintf("topics.%d", i), "%q is the topic of no source; one that causeway does not write is declared in egress.topics", pattern)
+		if !p.loose && !known.has(pattern) {
+			p.fault(fmt.Sprintf("topics.%d", i), "%s", known.noTopic(pattern))
 		}
 	}
 	for i, pattern := range spec.Types {

@@ -19,7 +19,15 @@ type Change func(*State) (Changes, error)
 type Changes struct {
 	Put    []*Entry // new ones, or Copies that were changed; their Version says nothing
 	Remove []*Entry
+	// Audit says who does it. It is written together with the entries, so that there is
+	// never one without the other.
+	Audit []AuditRecord
 }
+
+// ErrUnknownOutcome means that nobody can say whether a change was written: the answer
+// to it was lost, and no later try could find out. The catalog says it to whoever
+// reads it next.
+var ErrUnknownOutcome = errors.New("the change may have been written or not: look before you make it again")
 
 // ErrStale means that an entry is not in the version any more for which a change was
 // meant.
@@ -123,9 +131,16 @@ func (r *recent) has(id string) bool {
 	return r.known[id]
 }
 
-// pause waits, longer each time, and not all writers equally long.
-func pause(ctx context.Context, attempt int) error {
-	longest := 50 * time.Millisecond << min(attempt, 5)
+const (
+	firstPause   = 50 * time.Millisecond
+	longestPause = 3 * time.Second
+)
+
+// pause waits, longer each time, and not all writers equally long. It begins with as
+// long as a try takes: where Kafka is slow, writers that come back sooner than another
+// can write would end each other's transactions for ever.
+func pause(ctx context.Context, attempt int, took time.Duration) error {
+	longest := min(max(firstPause, took)<<min(attempt, 5), longestPause)
 	timer := time.NewTimer(longest/2 + time.Duration(uuid.New().ID())%(longest/2))
 	defer timer.Stop()
 	select {

@@ -3,10 +3,12 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/google/uuid"
 
 	"causeway/pkg/secret"
+	"causeway/pkg/signature"
 )
 
 // Compiler makes the snapshot of each state of the catalog. It keeps what it has
@@ -15,12 +17,14 @@ type Compiler struct {
 	o             Options
 	sources       map[string]*Source       // by uid
 	subscriptions map[string]*Subscription // by uid
-	topics        string                   // those of the sources that subscriptions were compiled with
+	tenants       map[string]*Tenant       // by name
+	scheme        *signature.Compiled      // of all deliveries
+	known         *known                   // what subscriptions were compiled with
 }
 
 // NewCompiler makes a Compiler with nothing compiled yet.
 func NewCompiler(o Options) *Compiler {
-	return &Compiler{o: o, sources: map[string]*Source{}, subscriptions: map[string]*Subscription{}}
+	return &Compiler{o: o}
 }
 
 // Compile makes the snapshot of a state. An entry that cannot be used here, because a
@@ -29,59 +33,102 @@ func NewCompiler(o Options) *Compiler {
 func (c *Compiler) Compile(s *State) *Snapshot {
 	var live []*Source
 	sources := make(map[string]*Source, len(c.sources))
+	names := map[string]knownSource{}
 	for _, e := range s.Sorted(KindSource) {
 		src := c.sources[e.UID]
 		if src == nil || src.Version != e.Version || src.Fault != nil {
 			src = c.source(e)
 		}
+		if e.Tenant != "" && s.Entry(KindTenant, e.Tenant) == nil {
+			src = src.unowned(e.Tenant)
+		}
 		sources[e.UID] = src
 		live = append(live, src)
+		names[src.Name] = knownSource{e.Tenant, src.Topic}
 	}
 	c.sources = sources
-	topics := fmt.Sprint(topicsByName(live))
+	if c.known == nil || !maps.Equal(names, c.known.sources) {
+		c.known = newKnown(names, c.o.Foreign)
+		c.tenants, c.subscriptions = nil, nil
+	}
+	c.compileTenants(s)
 	var wanted []*Subscription
 	subscriptions := make(map[string]*Subscription, len(c.subscriptions))
 	for _, e := range s.Sorted(KindSubscription) {
 		sub := c.subscriptions[e.UID]
-		if sub == nil || sub.Version != e.Version || sub.Fault != nil || topics != c.topics {
-			sub = c.subscription(e, live)
+		if sub == nil || sub.Version != e.Version || sub.Fault != nil || sub.Owner != c.tenants[e.Tenant] {
+			sub = c.subscription(e)
 		}
 		subscriptions[e.UID] = sub
 		wanted = append(wanted, sub)
 	}
-	c.subscriptions, c.topics = subscriptions, topics
+	c.subscriptions = subscriptions
 	b := &builder{Options: c.o}
-	return NewSnapshot(s.Version, live, wanted).WithForeign(b.foreignTopics(live))
+	snapshot := NewSnapshot(s.Version, live, wanted).WithForeign(b.foreignTopics(live))
+	snapshot.Tenants = c.tenants
+	return snapshot
 }
 
-func topicsByName(sources []*Source) map[string]string {
-	topics := make(map[string]string, len(sources))
-	for _, src := range sources {
-		topics[src.Name] = src.Topic
+// compileTenants keeps the same Tenant as long as nothing about it changes, so that
+// its subscriptions need not be compiled anew.
+func (c *Compiler) compileTenants(s *State) {
+	tenants := make(map[string]*Tenant, len(c.tenants))
+	for e := range s.All(KindTenant) {
+		tenant := c.tenants[e.UID]
+		if tenant == nil || tenant.Version != e.Version {
+			tenant = c.known.tenant(e)
+		}
+		tenants[e.UID] = tenant
 	}
-	return topics
+	c.tenants = tenants
 }
 
 func (c *Compiler) source(e *Entry) *Source {
 	uid, err := uuid.Parse(e.UID)
 	spec, unread := e.Source()
-	b := &builder{Options: c.o, sealed: e.binding()}
+	b := &builder{Options: c.o, sealed: e.binding(), retire: e.Retire}
 	src := b.at("source", e.Name).source(spec)
-	src.UID, src.Name, src.Version, src.Starts = uid, e.Name, e.Version, e.Starts
-	src.Fault = errors.Join(err, unread, b.err())
+	src.UID, src.Name, src.Version, src.Starts, src.Paused = uid, e.Name, e.Version, e.Starts, e.Paused
+	if e.Tenant != "" {
+		src.Tenant = constant(e.Tenant) // whatever its spec says: nobody makes another tenant's events
+	}
+	if src.Fault = errors.Join(err, unread, b.err()); unread != nil {
+		src.Topic, src.Fault = "", errors.Join(err, unread) // what else is wrong is wrong with nothing
+	}
 	return src
 }
 
-func (c *Compiler) subscription(e *Entry, sources []*Source) *Subscription {
+// unowned is a source whose tenant is not there.
+func (s *Source) unowned(tenant string) *Source {
+	without := *s
+	without.Fault = errors.Join(s.Fault, noTenant(tenant))
+	return &without
+}
+
+func noTenant(name string) error {
+	return fmt.Errorf("tenant: there is no tenant %q: make it, or remove what belongs to it", name)
+}
+
+func (c *Compiler) subscription(e *Entry) *Subscription {
 	uid, err := uuid.Parse(e.UID)
 	spec, unread := e.Subscription()
-	b := &builder{Options: c.o, loose: true, sealed: e.binding()}
-	sub := b.at("subscription", e.Name).subscription(spec, sources)
+	b := &builder{Options: c.o, loose: true, sealed: e.binding(), retire: e.Retire, scheme: c.scheme}
+	sub := b.at("subscription", e.Name).subscription(spec, c.known)
+	c.scheme = b.scheme
 	sub.UID, sub.Name, sub.Version, sub.Starts, sub.Paused = uid, e.Name, e.Version, e.Starts, e.Paused
-	if e.Tenant != "" {
-		sub.Tenant = e.Tenant // whatever its spec says: nobody gets another tenant's events
+	if sub.Fault = errors.Join(err, unread, b.err()); unread != nil {
+		sub.Fault = errors.Join(err, unread)
 	}
-	sub.Fault = errors.Join(err, unread, b.err())
+	if e.Tenant == "" {
+		return sub
+	}
+	sub.Tenant = e.Tenant // whatever its spec says: nobody gets another tenant's events
+	switch sub.Owner = c.tenants[e.Tenant]; {
+	case sub.Owner == nil:
+		sub.Fault = errors.Join(sub.Fault, noTenant(e.Tenant))
+	case sub.Owner.Fault != nil:
+		sub.Fault = errors.Join(sub.Fault, sub.Owner.Fault)
+	}
 	return sub
 }
 

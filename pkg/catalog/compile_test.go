@@ -20,7 +20,7 @@ type compiled struct {
 func newCompiled(t *testing.T, keys *secret.Keyring) *compiled {
 	t.Helper()
 	t.Setenv("CATALOG_TEST", goodSecret)
-	f, err := catalog.OpenFile(filepath.Join(t.TempDir(), "catalog"))
+	f, err := catalog.OpenFile(filepath.Join(t.TempDir(), "catalog"), catalog.FileOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,6 +46,12 @@ func subscriptionEntry(tenant, name, spec string) *catalog.Entry {
 	return e
 }
 
+func tenantEntry(name, spec string) *catalog.Entry {
+	e := entry(catalog.KindTenant, "", name)
+	e.UID, e.Spec = name, json.RawMessage(spec)
+	return e
+}
+
 func (c *compiled) after(entries ...*catalog.Entry) *catalog.Snapshot {
 	c.t.Helper()
 	return c.Compile(put(c.t, c.File, entries...))
@@ -56,7 +62,7 @@ func TestASnapshotOfTheCatalog(t *testing.T) {
 	src, sub := sourceEntry("stripe", stripeSpec), subscriptionEntry("acme", "billing", billingSpec)
 	sub.Paused = true
 	sub.Starts = map[string]catalog.Start{"webhooks.stripe": {Offsets: []int64{4}}}
-	s := c.after(src, sub)
+	s := c.after(src, sub, tenantEntry("acme", `{"name":"acme","sources":["stripe"],"rate":"5/s"}`))
 	got := s.Subscriptions[0]
 	if got.UID.String() != sub.UID || !got.Paused || got.Tenant != "acme" || got.Fault != nil || got.Starts["webhooks.stripe"].Added != got.Version {
 		t.Errorf("got %+v", got)
@@ -146,7 +152,7 @@ func TestASealedSecretOpensInItsEntry(t *testing.T) {
 	}
 	own.Spec = json.RawMessage(strings.Replace(billingSpec, "env:CATALOG_TEST", text, 1))
 	thief.Spec = own.Spec
-	s := c.after(sourceEntry("stripe", stripeSpec), own, thief)
+	s := c.after(sourceEntry("stripe", stripeSpec), own, thief, tenantEntry("acme", `{"name":"acme"}`))
 	for _, sub := range s.Subscriptions {
 		want := ""
 		if sub.Name == "thief" {
@@ -155,6 +161,20 @@ func TestASealedSecretOpensInItsEntry(t *testing.T) {
 		checkFault(t, sub.Name, sub.Fault, want)
 		if sub.Fault != nil && strings.Contains(sub.Fault.Error(), text[20:]) {
 			t.Error("the fault repeats the ciphertext")
+		}
+	}
+}
+
+// TestATopicThatMayBeNoSources: whoever wrote past the checks must not make egress read,
+// or admin make, what is not for sources.
+func TestATopicThatMayBeNoSources(t *testing.T) {
+	c := newCompiled(t, nil)
+	for _, topic := range []string{"causeway.audit", "__consumer_offsets", "payroll", "a b"} {
+		spec := strings.Replace(stripeSpec, `"provider"`, `"topic":"`+topic+`","provider"`, 1)
+		snapshot := c.after(sourceEntry("stripe", spec))
+		src := snapshot.Source("stripe")
+		if src.Fault == nil || src.Topic != "" || len(snapshot.Readable()) > 0 {
+			t.Errorf("%s: fault %v, topic %q, read: %v", topic, src.Fault, src.Topic, snapshot.Readable())
 		}
 	}
 }

@@ -11,4 +11,9 @@
 // uid, its version, its owner. A State is all entries at one version; Topic keeps it
 // in Kafka, File beside the embedded broker, and both are changed by Update alone. A
 // Compiler makes the Snapshot of each State.
+//
+// What may be written is a Checker's to say, before it is; what was written may have
+// become wrong since, and then has its Fault in the Snapshot. Plan works out what a
+// file wants changed, Begin where new subscriptions start. Who did what is written
+// together with the change, in AuditRecords.
 package catalog

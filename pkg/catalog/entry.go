@@ -41,7 +41,11 @@ type Entry struct {
 	Paused bool
 	// Starts says where a subscription begins in each of its topics, and a source's
 	// topic for those that match it by prefix*. Nothing below is ever delivered.
-	Starts  map[string]Start
+	Starts map[string]Start
+	// Retire says of texts in the spec's secrets when they end: until then they count
+	// beside the others, so that both sides of a rotation have time. The first secret
+	// never retires.
+	Retire  map[string]time.Time
 	Created time.Time
 	Changed time.Time
 	By      string // who changed it last: the id of a key, or "apply", "dev"
@@ -66,18 +70,19 @@ type Start struct {
 
 // entryRecord is an entry as its record's value has it.
 type entryRecord struct {
-	Schema  int              `json:"schema"`
-	Kind    Kind             `json:"kind"`
-	UID     string           `json:"uid"`
-	Name    string           `json:"name"`
-	Tenant  string           `json:"tenant,omitempty"`
-	Set     string           `json:"set,omitempty"`
-	Paused  bool             `json:"paused,omitempty"`
-	Spec    json.RawMessage  `json:"spec,omitempty"`
-	Starts  map[string]Start `json:"starts,omitempty"`
-	Created time.Time        `json:"created"`
-	Changed time.Time        `json:"changed"`
-	By      string           `json:"by,omitempty"`
+	Schema  int                  `json:"schema"`
+	Kind    Kind                 `json:"kind"`
+	UID     string               `json:"uid"`
+	Name    string               `json:"name"`
+	Tenant  string               `json:"tenant,omitempty"`
+	Set     string               `json:"set,omitempty"`
+	Paused  bool                 `json:"paused,omitempty"`
+	Spec    json.RawMessage      `json:"spec,omitempty"`
+	Starts  map[string]Start     `json:"starts,omitempty"`
+	Retire  map[string]time.Time `json:"retire,omitempty"`
+	Created time.Time            `json:"created"`
+	Changed time.Time            `json:"changed"`
+	By      string               `json:"by,omitempty"`
 }
 
 // Key is the key of the entry's record.
@@ -87,7 +92,8 @@ func (e *Entry) Key() string { return EntryKey(e.Kind, e.UID) }
 func EntryKey(kind Kind, uid string) string { return string(kind) + "/" + uid }
 
 // Newer says that a later release wrote the entry in a form that this one cannot
-// read. It is held as it is: it cannot be changed or used here.
+// read. It is held as it is: it cannot be changed or used here. Only its name and owner
+// are known, if they can be told.
 func (e *Entry) Newer() bool { return e.newer }
 
 // NewUID makes the uid of a new entry. One is never used twice, so that what was
@@ -102,7 +108,7 @@ func (e *Entry) encode() ([]byte, error) {
 	}
 	known, err := json.Marshal(entryRecord{
 		Schema: entrySchema, Kind: e.Kind, UID: e.UID, Name: e.Name, Tenant: e.Tenant, Set: e.Set, Paused: e.Paused,
-		Spec: e.Spec, Starts: e.Starts, Created: e.Created.UTC(), Changed: e.Changed.UTC(), By: e.By,
+		Spec: e.Spec, Starts: e.Starts, Retire: e.Retire, Created: e.Created.UTC(), Changed: e.Changed.UTC(), By: e.By,
 	})
 	if err != nil || len(e.unknown) == 0 {
 		return known, err
@@ -124,35 +130,72 @@ func decodeEntry(key string, value []byte) (*Entry, error) {
 	if !ok || kind == "" || uid == "" {
 		return nil, fmt.Errorf("%w: key %.80q", errEntry, key)
 	}
-	var r entryRecord
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(value, &fields); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", errEntry, key, err)
-	}
 	e := &Entry{Kind: Kind(kind), UID: uid}
-	var schema int
-	if err := json.Unmarshal(fields["schema"], &schema); err != nil || schema < 1 {
-		return nil, fmt.Errorf("%w: %s names no schema", errEntry, key)
-	}
-	if schema > entrySchema || !slices.Contains(kinds(), e.Kind) {
-		e.newer, e.raw = true, bytes.Clone(value)
-		return e, nil
-	}
-	if err := json.Unmarshal(value, &r); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", errEntry, key, err)
+	r, ok := plainRecord(value)
+	if !ok || r.Schema != entrySchema || !slices.Contains(kinds(), e.Kind) {
+		var err error
+		if r, err = e.readOther(value); err != nil || e.newer {
+			return e, err
+		}
 	}
 	if r.Kind != e.Kind || r.UID != uid {
 		return nil, fmt.Errorf("%w: %s holds %s", errEntry, key, EntryKey(r.Kind, r.UID))
 	}
+	e.Name, e.Tenant, e.Set, e.Paused, e.Spec, e.Starts, e.Retire = r.Name, r.Tenant, r.Set, r.Paused, r.Spec, r.Starts, r.Retire
+	e.Created, e.Changed, e.By = r.Created, r.Changed, r.By
+	return e, nil
+}
+
+// plainRecord reads what this release wrote, in one go; nearly all records are that.
+func plainRecord(value []byte) (r entryRecord, ok bool) {
+	d := json.NewDecoder(bytes.NewReader(value))
+	d.DisallowUnknownFields()
+	if d.Decode(&r) != nil {
+		return entryRecord{}, false
+	}
+	return r, int(d.InputOffset()) == len(value)
+}
+
+// readOther reads what holds more than this release knows, and says what is wrong
+// with what nobody wrote.
+func (e *Entry) readOther(value []byte) (r entryRecord, err error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(value, &fields); err != nil {
+		return r, fmt.Errorf("%w: %s: %w", errEntry, e.Key(), err)
+	}
+	var schema int
+	if err := json.Unmarshal(fields["schema"], &schema); err != nil || schema < 1 {
+		return r, fmt.Errorf("%w: %s names no schema", errEntry, e.Key())
+	}
+	if schema > entrySchema || !slices.Contains(kinds(), e.Kind) {
+		e.newer, e.raw = true, bytes.Clone(value)
+		e.title(fields)
+		return r, nil
+	}
+	if err := json.Unmarshal(value, &r); err != nil {
+		return r, fmt.Errorf("%w: %s: %w", errEntry, e.Key(), err)
+	}
 	for name := range jsonFields(reflect.TypeFor[entryRecord]()) {
 		delete(fields, name)
 	}
-	e.Name, e.Tenant, e.Set, e.Paused, e.Spec, e.Starts = r.Name, r.Tenant, r.Set, r.Paused, r.Spec, r.Starts
-	e.Created, e.Changed, e.By = r.Created, r.Changed, r.By
 	if len(fields) > 0 {
 		e.unknown = fields
 	}
-	return e, nil
+	return r, nil
+}
+
+// title takes from what a later release wrote whose it is and what it is named, where
+// these still stand where they do today: nobody is to make another of that name.
+func (e *Entry) title(fields map[string]json.RawMessage) {
+	if e.Kind == KindTenant || e.Kind == KindKey {
+		e.Name = e.UID
+		return
+	}
+	var name, tenant string
+	if json.Unmarshal(fields["name"], &name) != nil || fields["tenant"] != nil && json.Unmarshal(fields["tenant"], &tenant) != nil {
+		return
+	}
+	e.Name, e.Tenant = name, tenant
 }
 
 func kinds() []Kind { return []Kind{KindSource, KindSubscription, KindTenant, KindKey} }
@@ -161,6 +204,7 @@ func kinds() []Kind { return []Kind{KindSource, KindSubscription, KindTenant, Ki
 func (e *Entry) Copy() *Entry {
 	c := *e
 	c.Starts = maps.Clone(e.Starts)
+	c.Retire = maps.Clone(e.Retire)
 	c.unknown = maps.Clone(e.unknown)
 	return &c
 }
@@ -172,11 +216,13 @@ func (e *Entry) SetSpec(spec any) error {
 	if err != nil {
 		return fmt.Errorf("write the spec of %s %q: %w", e.Kind, e.Name, err)
 	}
+	if len(e.Spec) == 0 {
+		e.Spec = known
+		return nil
+	}
 	var before map[string]json.RawMessage
-	if len(e.Spec) > 0 {
-		if err := json.Unmarshal(e.Spec, &before); err != nil {
-			return fmt.Errorf("read the spec of %s %q: %w", e.Kind, e.Name, err)
-		}
+	if err := json.Unmarshal(e.Spec, &before); err != nil {
+		return fmt.Errorf("read the spec of %s %q: %w", e.Kind, e.Name, err)
 	}
 	for name := range jsonFields(reflect.TypeOf(spec)) {
 		delete(before, name)
@@ -201,7 +247,7 @@ func (e *Entry) Subscription() (SubscriptionSpec, error) { return readSpec[Subsc
 func readSpec[T any](e *Entry) (T, error) {
 	var spec T
 	if e.newer {
-		return spec, fmt.Errorf("%s: a newer release wrote it", e.Key())
+		return spec, fmt.Errorf("%s: a newer release wrote it: update this one to use it", e.Key())
 	}
 	if err := json.Unmarshal(e.Spec, &spec); err != nil {
 		return spec, fmt.Errorf("%s: read its spec: %w", e.Key(), err)

@@ -10,7 +10,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -108,4 +110,64 @@ func (d *deaf) Read(b []byte) (int, error) {
 		return 0, errors.Join(io.EOF, d.Close())
 	}
 	return n, err
+}
+
+// The answer is lost and nobody can be asked any more: then the outcome is unknown, and
+// said to be; not so when nothing was asked to be committed.
+func TestAnUnknownOutcomeIsSaid(t *testing.T) {
+	for name, tc := range map[string]struct {
+		refused int16 // the next fence is refused with this code; 0: it is never answered
+		early   bool  // so is the first
+		unknown bool
+	}{
+		"the next try is refused for good": {kerr.TransactionalIDAuthorizationFailed.Code, false, true},
+		"no other try gets through":        {0, false, true},
+		"the first is refused for good":    {kerr.TransactionalIDAuthorizationFailed.Code, true, false},
+		"not even the first gets through":  {0, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := kafkatest.NewBubble(t)
+				first := topicIn(t, b)()
+				e := entry(catalog.KindSource, "", "counter")
+				e.Spec = json.RawMessage("0")
+				put(t, first, e)
+				options := b.Options()
+				var lost atomic.Bool
+				lost.Store(tc.early)
+				topic := catalog.NewTopic(catalog.TopicOptions{Topic: catalogTopic, Transaction: "causeway.catalog", Client: func(role string) []kgo.Opt {
+					opts := options.Base(role)
+					if role != "catalog-writer" {
+						return opts
+					}
+					return append(opts, kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+						if lost.Load() && tc.refused == 0 {
+							return nil, errors.New("the network is gone")
+						}
+						c, err := b.Net().DialContext(ctx, network, addr)
+						return &deaf{Conn: c, lost: &lost}, err
+					}))
+				}})
+				run(t, topic)
+				b.Cluster().ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) {
+					b.Cluster().KeepControl()
+					if !lost.Load() || tc.refused == 0 {
+						return nil, nil, false
+					}
+					resp := r.ResponseKind().(*kmsg.InitProducerIDResponse)
+					resp.ErrorCode = tc.refused
+					return resp, nil, true
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				err := count(ctx, topic, e.UID)
+				if err == nil || !lost.Load() {
+					t.Fatalf("%v; an answer was lost: %t", err, lost.Load())
+				}
+				if errors.Is(err, catalog.ErrUnknownOutcome) != tc.unknown {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
 }

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 )
 
 // File is the catalog in one file: that of the embedded broker, on which compaction
@@ -21,8 +20,18 @@ import (
 // its place in one step.
 type File struct {
 	path string
+	o    FileOptions
 	*watched
-	writing sync.Mutex
+	writing chan struct{} // holds a token
+}
+
+// FileOptions are what a File may have beside its path.
+type FileOptions struct {
+	// Audit keeps the audit records, before the change that they belong to is put into
+	// its place: an error of it refuses the change. So a crash in between leaves a
+	// record of what was not done, never a deed without its record. Nil: a change that
+	// carries any is refused.
+	Audit func(context.Context, []AuditRecord) error
 }
 
 // A file's lines: the first says what it is, the last that it is whole.
@@ -45,8 +54,8 @@ const fileSchema = 1
 
 // OpenFile reads the file; one that is not there is an empty catalog. A damaged one
 // is an error: going on without it would drop what people want.
-func OpenFile(path string) (*File, error) {
-	f := &File{path: path, watched: newWatched()}
+func OpenFile(path string, o FileOptions) (*File, error) {
+	f := &File{path: path, o: o, watched: newWatched(), writing: make(chan struct{}, 1)}
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
@@ -73,7 +82,7 @@ func readFile(from io.Reader) (*State, error) {
 		return nil, fmt.Errorf("it has schema %d, and this release reads %d", head.Schema, fileSchema)
 	}
 	state := emptyState()
-	state.Version = head.Version
+	state.Version, state.written = head.Version, true
 	var records []record
 	for {
 		var line struct {
@@ -104,18 +113,48 @@ func (f *File) State() *State { return f.state.Load() }
 // Next gives the state and a channel that is closed when there is a newer one.
 func (f *File) Next() (*State, <-chan struct{}) { return f.next() }
 
-// Update writes what change makes of the catalog as it is.
-func (f *File) Update(_ context.Context, change Change) (*State, error) {
-	f.writing.Lock()
-	defer f.writing.Unlock()
+// End is the version that the catalog has.
+func (f *File) End(context.Context) (int64, error) { return f.State().Version, nil }
+
+// AwaitEnd gives the state: a file is read when it is opened.
+func (f *File) AwaitEnd(context.Context) (*State, error) { return f.State(), nil }
+
+// Audit keeps records of what changes nothing in the catalog.
+func (f *File) Audit(ctx context.Context, records ...AuditRecord) error {
+	switch {
+	case len(records) == 0:
+		return nil
+	case f.o.Audit == nil:
+		return errNoAudit
+	}
+	kept := slices.Clone(records)
+	for i := range kept {
+		kept[i].Schema, kept[i].At = auditSchema, kept[i].At.UTC()
+	}
+	return f.o.Audit(ctx, kept)
+}
+
+// Update writes what change makes of the catalog as it is. Its error says that nothing
+// was written, unless it is ErrUnknownOutcome: then the disk failed when the file was
+// in its place and not yet known to stay there.
+func (f *File) Update(ctx context.Context, change Change) (*State, error) {
+	select {
+	case f.writing <- struct{}{}:
+		defer func() { <-f.writing }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("write the catalog, behind another change: %w", ctx.Err())
+	}
 	state := f.State()
 	changes, err := change(state)
 	if err != nil {
 		return nil, err
 	}
 	encoded, err := changes.encode()
-	if err != nil || len(encoded) == 0 {
-		return state, err
+	if err != nil {
+		return nil, err
+	}
+	if len(encoded) == 0 {
+		return state, f.Audit(ctx, changes.Audit...)
 	}
 	version := state.Version
 	records := make([]record, len(encoded))
@@ -126,6 +165,9 @@ func (f *File) Update(_ context.Context, change Change) (*State, error) {
 		}
 	}
 	next := state.with(version, records)
+	if err := f.Audit(ctx, changes.Audit...); err != nil {
+		return nil, fmt.Errorf("keep a record of the change: %w", err)
+	}
 	if err := f.write(next); err != nil {
 		return nil, fmt.Errorf("write the catalog: %w", err)
 	}
@@ -164,7 +206,10 @@ func (f *File) write(s *State) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(file.Name()))
 	}
-	return syncDir(dir)
+	if err := syncDir(dir); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	}
+	return nil
 }
 
 // syncDir makes the name of a file as durable as what is in it.

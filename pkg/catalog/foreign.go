@@ -74,10 +74,10 @@ func (p place) foreignTopic(spec ForeignSpec, sources []*Source) *Foreign {
 		p.fault("name", "%q is reserved: names that begin with %q or \"__\" belong to causeway and Kafka", spec.Name, p.Prefix)
 	case slices.ContainsFunc(sources, func(s *Source) bool { return s.Topic == spec.Name }):
 		p.fault("name", "%q is the topic of a source: causeway writes it", spec.Name)
-	case slices.Contains(p.names, spec.Name):
+	case p.names[spec.Name]:
 		p.fault("name", "%q is declared twice", spec.Name)
 	}
-	p.names = append(p.names, spec.Name)
+	p.names[spec.Name] = true
 	switch spec.Format {
 	case "json":
 		f.Format = ForeignJSON
@@ -121,7 +121,7 @@ func (p place) foreignPick(text, key string) func(*ForeignRecord) string {
 
 // foreignTopics checks and compiles the declarations.
 func (b *builder) foreignTopics(sources []*Source) []*Foreign {
-	b.names = nil
+	b.names = map[string]bool{}
 	var topics []*Foreign
 	for i, spec := range b.Foreign {
 		topics = append(topics, b.at("topics", strconv.Itoa(i)).foreignTopic(spec, sources))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"causeway/pkg/secret"
 	"causeway/pkg/signature"
@@ -19,13 +20,25 @@ type keySet struct {
 	keys    []signature.Key
 }
 
-// keys resolves the references. One that cannot be resolved is passed over as
+// liveRef is a reference and when it ends; never, when that is zero.
+type liveRef struct {
+	secret.Ref
+	until time.Time
+}
+
+func (r liveRef) past(now time.Time) bool { return !r.until.IsZero() && !now.Before(r.until) }
+
+// keys resolves the references that count now. One that cannot be resolved is passed over as
 // long as another can: a secret that is being rotated away must not close the door.
-func (c *keyCache) keys(r *secret.Resolver, refs []secret.Ref, decode func(secret.Secret) (signature.Key, error)) ([]signature.Key, error) {
+func (c *keyCache) keys(r *secret.Resolver, refs []liveRef, decode func(secret.Secret) (signature.Key, error)) ([]signature.Key, error) {
 	secrets := make([]secret.Secret, 0, len(refs))
 	var errs []error
+	now := time.Now()
 	for _, ref := range refs {
-		s, err := r.Resolve(ref)
+		if ref.past(now) {
+			continue
+		}
+		s, err := r.Resolve(ref.Ref)
 		if err != nil {
 			errs = append(errs, err)
 			continue

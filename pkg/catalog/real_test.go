@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 
 func topicOf(options kafka.Options) *catalog.Topic {
 	return catalog.NewTopic(catalog.TopicOptions{
-		Topic: options.Prefix + "catalog", Transaction: options.Prefix + "catalog", Client: options.Base,
+		Topic: options.Prefix + "catalog", Transaction: options.Prefix + "catalog", Audit: options.Prefix + "audit", Client: options.Base,
 	})
 }
 
@@ -67,7 +68,10 @@ func write(args []string) {
 				e.Spec = []byte(strconv.Itoa(wrote))
 				puts = append(puts, e)
 			}
-			return catalog.Changes{Put: puts}, nil
+			return catalog.Changes{
+				Put:   puts,
+				Audit: []catalog.AuditRecord{{At: time.Now(), Who: args[3], Action: "source.update", Name: strconv.Itoa(wrote)}},
+			}, nil
 		})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -78,7 +82,8 @@ func write(args []string) {
 }
 
 // Three processes write at once, are killed and frozen at random: no acknowledged
-// change is lost, none is made twice, none is half applied, versions rise.
+// change is lost, none is made twice, none is half applied, versions rise, and each has
+// its one record in the audit topic.
 func TestWritersThatDieOnRealKafka(t *testing.T) {
 	cluster := kafkatest.Real(t, 1)
 	options := cluster.Options()
@@ -89,6 +94,9 @@ func TestWritersThatDieOnRealKafka(t *testing.T) {
 	}
 	defer admin.Close()
 	if _, err := kadm.NewClient(admin).CreateTopic(t.Context(), 1, 1, map[string]*string{"cleanup.policy": new("compact")}, options.Prefix+"catalog"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kadm.NewClient(admin).CreateTopic(t.Context(), 3, 1, nil, options.Prefix+"audit"); err != nil {
 		t.Fatal(err)
 	}
 	reader := topicOf(options)
@@ -112,9 +120,11 @@ func TestWritersThatDieOnRealKafka(t *testing.T) {
 		acknowledged[n]++
 		highest = max(highest, n)
 	}
+	started := 0
 	writer := func() *exec.Cmd {
 		cmd := exec.Command(os.Args[0], "-test.run", "^$")
-		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s", writerVariable, strings.Join(options.Brokers, ","), options.Prefix, a.UID))
+		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s k%d", writerVariable, strings.Join(options.Brokers, ","), options.Prefix, a.UID, started))
+		started++
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -206,8 +216,62 @@ func TestWritersThatDieOnRealKafka(t *testing.T) {
 	if unsaid := total - len(acknowledged); unsaid < 0 || unsaid > rounds+3 {
 		t.Errorf("%d changes, %d acknowledged, %d kills at most", total, len(acknowledged), rounds+3)
 	}
+	audited := committed(t, options, options.Prefix+"audit")
+	for n := 1; n <= total; n++ {
+		if audited[strconv.Itoa(n)] != 1 {
+			t.Errorf("change %d has %d records in the audit topic", n, audited[strconv.Itoa(n)])
+		}
+	}
+	if len(audited) != total {
+		t.Errorf("%d changes are in the audit topic, and %d were made", len(audited), total)
+	}
 	t.Logf("%d changes, %d acknowledged", total, len(acknowledged))
 	if len(acknowledged) < 10 {
 		t.Errorf("only %d changes: the test shows little", len(acknowledged))
 	}
+}
+
+// committed counts the audit records of a topic by the names in them.
+func committed(t *testing.T, options kafka.Options, topic string) map[string]int {
+	t.Helper()
+	client, err := kgo.NewClient(append(options.Base("auditor"),
+		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords())...) // an end that is a marker is seen to be reached
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ends, err := kadm.NewClient(client).ListEndOffsets(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := map[int32]int64{}
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			open[o.Partition] = o.Offset
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	found := map[string]int{}
+	for len(open) > 0 {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			t.Fatalf("not read to the ends: %v", open)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if r.Offset+1 >= open[r.Partition] {
+				delete(open, r.Partition)
+			}
+			if r.Attrs.IsControl() {
+				return
+			}
+			var a catalog.AuditRecord
+			if err := json.Unmarshal(r.Value, &a); err != nil {
+				t.Error(err)
+			}
+			found[a.Name]++
+		})
+	}
+	return found
 }

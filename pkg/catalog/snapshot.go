@@ -11,7 +11,8 @@ type Snapshot struct {
 	Version       int64
 	Sources       []*Source
 	Subscriptions []*Subscription
-	Foreign       []*Foreign // topics that causeway did not write
+	Tenants       map[string]*Tenant // by name
+	Foreign       []*Foreign         // topics that causeway did not write
 
 	foreign       map[string]*Foreign
 	sources       map[string]*Source
@@ -41,12 +42,13 @@ func (s *Snapshot) Source(name string) *Source { return s.sources[name] }
 // Subscription returns the subscription of that uid, or nil.
 func (s *Snapshot) Subscription(uid uuid.UUID) *Subscription { return s.subscriptions[uid] }
 
-// Topics returns the topics of all sources, each once, in the order of the sources.
+// Topics returns the topics of all sources, each once, in the order of the sources, but
+// for those that no source may have.
 func (s *Snapshot) Topics() []string {
 	var topics []string
 	seen := map[string]bool{}
 	for _, src := range s.Sources {
-		if !seen[src.Topic] {
+		if src.Topic != "" && !seen[src.Topic] {
 			seen[src.Topic] = true
 			topics = append(topics, src.Topic)
 		}

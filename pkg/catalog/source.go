@@ -21,6 +21,7 @@ type SourceSpec struct {
 	Partitions        int32    `json:"partitions,omitempty" minimum:"0" maximum:"10000" doc:"Partitions of the topic when causeway makes it."`
 	ReplicationFactor int16    `json:"replication_factor,omitempty" minimum:"0" maximum:"15" doc:"Replication factor of the topic when causeway makes it."`
 	provider.Settings
+	Owner           string   `json:"owner,omitempty" doc:"Tenant that the source belongs to: every event of it is then this tenant's. The operator when left out."`
 	Key             string   `json:"key,omitempty" doc:"Record key instead of the event ID: json:$.path, header:Name or query:name."`
 	Tenant          string   `json:"tenant,omitempty" doc:"Where the tenant stands: json:$.path, header:Name or query:name."`
 	Headers         []string `json:"headers,omitempty" doc:"Original headers to keep beside the preset's own."`
@@ -33,14 +34,19 @@ type SourceSpec struct {
 
 // Source is a source ready for use. It is immutable and safe for concurrent use.
 type Source struct {
-	UID      uuid.UUID
-	Name     string
-	Version  int64            // catalog version that made this form of it
-	Starts   map[string]Start // where subscriptions by prefix* begin in its topic
-	Fault    error            // why it cannot be used in this process; nil: it can
-	Topic    string
-	Format   schemas.Format
-	Provider *provider.Provider
+	UID     uuid.UUID
+	Name    string
+	Version int64            // catalog version that made this form of it
+	Starts  map[string]Start // where subscriptions by prefix* begin in its topic
+	Fault   error            // why it cannot be used in this process; nil: it can
+	Paused  bool             // nothing is accepted for now
+	Topic   string           // "": what its entry names may be no source's, which is its Fault
+	Format  schemas.Format
+	// Partitions and ReplicationFactor are for the topic when it is made; 0: as the
+	// others have it.
+	Partitions        int32
+	ReplicationFactor int16
+	Provider          *provider.Provider
 	// Keys gives the live keys. An error means that none could be resolved: the
 	// door answers 503, for the provider will send again.
 	Keys       func() ([]signature.Key, error)

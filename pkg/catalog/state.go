@@ -12,6 +12,7 @@ type State struct {
 	// transactions included; 0 before anything was written. It only rises.
 	Version int64
 
+	written bool // a change was ever committed
 	entries map[string]*Entry
 	names   map[nameKey]string // key of the entry
 }
@@ -35,6 +36,12 @@ func roomOf(e *Entry) nameKey {
 func emptyState() *State {
 	return &State{entries: map[string]*Entry{}, names: map[nameKey]string{}}
 }
+
+// Unwritten says that no change was ever written. A version above 0 does not say the
+// opposite: a try that was aborted, the very first one even, leaves its marker. One case
+// is not told from it: an emptied catalog in which tries were only aborted until
+// compaction had taken the marker of the last change as well, a week later.
+func (s *State) Unwritten() bool { return !s.written }
 
 // Entry gives the entry of that kind and uid, or nil.
 func (s *State) Entry(kind Kind, uid string) *Entry { return s.entries[EntryKey(kind, uid)] }
@@ -82,7 +89,7 @@ func (s *State) with(version int64, records []record) *State {
 		next.Version = version
 		return &next
 	}
-	next := &State{Version: version, entries: maps.Clone(s.entries), names: maps.Clone(s.names)}
+	next := &State{Version: version, written: true, entries: maps.Clone(s.entries), names: maps.Clone(s.names)}
 	next.apply(records)
 	return next
 }
@@ -98,7 +105,7 @@ func (s *State) apply(records []record) {
 			continue
 		}
 		s.entries[r.key] = r.entry
-		if !r.entry.newer {
+		if !r.entry.newer || r.entry.Name != "" {
 			s.names[roomOf(r.entry)] = r.key
 		}
 	}

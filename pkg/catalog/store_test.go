@@ -26,9 +26,15 @@ type store interface {
 	State() *catalog.State
 	Next() (*catalog.State, <-chan struct{})
 	Update(context.Context, catalog.Change) (*catalog.State, error)
+	Audit(context.Context, ...catalog.AuditRecord) error
+	End(context.Context) (int64, error)
+	AwaitEnd(context.Context) (*catalog.State, error)
 }
 
-const catalogTopic = "causeway.catalog"
+const (
+	catalogTopic = "causeway.catalog"
+	auditTopic   = "causeway.audit"
+)
 
 // topicIn makes the catalog's topic in a bubble, and gives readers and writers of it.
 func topicIn(t *testing.T, b *kafkatest.Bubble) func() *catalog.Topic {
@@ -39,11 +45,13 @@ func topicIn(t *testing.T, b *kafkatest.Bubble) func() *catalog.Topic {
 		t.Fatal(err)
 	}
 	defer admin.Close()
-	if _, err := kadm.NewClient(admin).CreateTopic(t.Context(), 1, -1, nil, catalogTopic); err != nil {
-		t.Fatal(err)
+	for topic, partitions := range map[string]int32{catalogTopic: 1, auditTopic: 3} {
+		if _, err := kadm.NewClient(admin).CreateTopic(t.Context(), partitions, -1, nil, topic); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return func() *catalog.Topic {
-		topic := catalog.NewTopic(catalog.TopicOptions{Topic: catalogTopic, Transaction: "causeway.catalog", Client: options.Base})
+		topic := catalog.NewTopic(catalog.TopicOptions{Topic: catalogTopic, Transaction: "causeway.catalog", Audit: auditTopic, Client: options.Base})
 		run(t, topic)
 		return topic
 	}
@@ -62,8 +70,20 @@ func run(t *testing.T, topic *catalog.Topic) {
 	t.Cleanup(func() { cancel(); wg.Wait() })
 }
 
-// Both kinds keep one contract. Again opens what was written once more.
+// opened opens a store, what was written once more when it is called again, and
+// gives the audit records that were kept.
+type opened struct {
+	open    func() store
+	audited func() []string
+}
+
+// Both kinds keep one contract.
 func TestStores(t *testing.T) {
+	audits := map[string]func(*testing.T, opened){
+		"an audit record for each change, and none without": auditedChanges,
+		"a change without an audit is not made":             unauditedIsRefused,
+		"the end is what was acknowledged":                  endIsReached,
+	}
 	for name, test := range map[string]func(t *testing.T, open func() store){
 		"what was written is read":                     writtenIsRead,
 		"a change is all or nothing":                   allOrNothing,
@@ -74,20 +94,37 @@ func TestStores(t *testing.T) {
 		"writers at once lose nothing":                 writersAtOnce,
 		"a change that changes nothing writes nothing": nothingIsWritten,
 	} {
+		audits[name] = func(t *testing.T, o opened) { test(t, o.open) }
+	}
+	for name, test := range audits {
 		t.Run("topic: "+name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				open := topicIn(t, kafkatest.NewBubble(t))
-				test(t, func() store { return open() })
+				b := kafkatest.NewBubble(t)
+				open := topicIn(t, b)
+				test(t, opened{func() store { return open() }, func() []string { return auditIn(t, b) }})
 			})
 		})
 		t.Run("file: "+name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "catalog")
-			test(t, func() store {
-				f, err := catalog.OpenFile(path)
-				if err != nil {
-					t.Fatal(err)
+			var kept []string
+			o := catalog.FileOptions{Audit: func(_ context.Context, records []catalog.AuditRecord) error {
+				for _, r := range records {
+					if r.Action == "refused" {
+						return errors.New("the disk is full")
+					}
+					kept = append(kept, r.Who+" "+r.Action+" "+r.Name)
 				}
-				return f
+				return nil
+			}}
+			test(t, opened{
+				func() store {
+					f, err := catalog.OpenFile(path, o)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return f
+				},
+				func() []string { return slices.Sorted(slices.Values(kept)) },
 			})
 		})
 	}
@@ -367,7 +404,7 @@ func nothingIsWritten(t *testing.T, open func() store) {
 // A damaged file is refused, at every length that it can be cut to.
 func TestADamagedFileIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "catalog")
-	f, err := catalog.OpenFile(path)
+	f, err := catalog.OpenFile(path, catalog.FileOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +417,7 @@ func TestADamagedFileIsRefused(t *testing.T) {
 		if err := os.WriteFile(path, whole[:n], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := catalog.OpenFile(path); err == nil || !strings.Contains(err.Error(), path) {
+		if _, err := catalog.OpenFile(path, catalog.FileOptions{}); err == nil || !strings.Contains(err.Error(), path) {
 			t.Fatalf("cut to %d of %d bytes: %v", n, len(whole), err)
 		}
 	}
@@ -403,7 +440,7 @@ func TestALaterReleasesEntriesAreKept(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f, err := catalog.OpenFile(path)
+	f, err := catalog.OpenFile(path, catalog.FileOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

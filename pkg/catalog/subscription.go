@@ -11,7 +11,11 @@ import (
 
 // SubscriptionSpec is a subscription as people write it down.
 type SubscriptionSpec struct {
-	Name            string    `json:"name" doc:"Name of the subscription."`
+	Name string `json:"name" doc:"Name of the subscription."`
+	// Owner is written down only where many entries stand together, in a file. In the
+	// catalog the entry has it. It is not Tenant: that one only picks events, and the
+	// operator's own subscriptions may pick a tenant's too, without its limits.
+	Owner           string    `json:"owner,omitempty" doc:"Tenant that the subscription belongs to: it gets this tenant's events only, within this tenant's limits. The operator when left out."`
 	Topics          []string  `json:"topics,omitempty" doc:"Topics to deliver, exact or prefix*. The topics of sources when left out."`
 	Sources         []string  `json:"sources,omitempty" doc:"Only events of these sources."`
 	Types           []string  `json:"types,omitempty" doc:"Only events of these types, exact or prefix.*."`
@@ -45,7 +49,10 @@ type Subscription struct {
 	Sources []string // empty: all
 	Types   []string // exact or prefix.*; empty: all
 	Tenant  string   // "": all
-	URL     string
+	// Owner is the tenant that the subscription belongs to, whose limits hold for it;
+	// nil: the operator.
+	Owner *Tenant
+	URL   string
 	// Endpoint is URL, parsed once for all attempts. It must not be changed.
 	Endpoint *url.URL
 	// Scheme and Keys sign a delivery; there is one signature for each live key.

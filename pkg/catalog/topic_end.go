@@ -1,0 +1,63 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// End asks Kafka for the version that the catalog has at this moment: every change
+// that was acknowledged before is in it. An open transaction, whose writer may be
+// dead, is not waited for.
+func (t *Topic) End(ctx context.Context) (int64, error) {
+	select {
+	case t.asking <- struct{}{}:
+		defer func() { <-t.asking }()
+	case <-ctx.Done():
+		return 0, fmt.Errorf("look up the end of the catalog in %s, behind another who asks: %w", t.o.Topic, ctx.Err())
+	}
+	client, err := kgo.NewClient(t.o.Client("catalog-end")...)
+	if err != nil {
+		return 0, fmt.Errorf("make the client that looks up the end of %s: %w", t.o.Topic, err)
+	}
+	defer client.Close()
+	end, err := t.only(kadm.NewClient(client).ListCommittedOffsets(ctx, t.o.Topic))
+	if err != nil {
+		return 0, fmt.Errorf("look up the end of the catalog in %s: %w", t.o.Topic, err)
+	}
+	return end, nil
+}
+
+// only is the offset of the topic's one partition.
+func (t *Topic) only(ends kadm.ListedOffsets, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	end, ok := ends.Lookup(t.o.Topic, 0)
+	if !ok || end.Err != nil {
+		return 0, cmp.Or(end.Err, error(kerr.UnknownTopicOrPartition))
+	}
+	return end.Offset, nil
+}
+
+// AwaitEnd waits until the catalog was read as far as it went when it was called, for
+// processes that must not serve from an older one. It goes on asking until ctx ends.
+func (t *Topic) AwaitEnd(ctx context.Context) (*State, error) {
+	for attempt := 0; ; attempt++ {
+		end, err := t.End(ctx)
+		if err == nil {
+			state, ended := t.await(ctx, end)
+			if ended != nil {
+				return nil, fmt.Errorf("read the catalog in %s to its end %d, from %d: %w", t.o.Topic, end, t.State().Version, ended)
+			}
+			return state, nil
+		}
+		if ended := pause(ctx, attempt, 0); ended != nil {
+			return nil, fmt.Errorf("%w; the last try: %w", ended, err)
+		}
+	}
+}
