@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
+	"causeway/egress/watermark"
 	"causeway/pkg/cursor"
 )
 
@@ -18,6 +19,7 @@ import (
 // metadata of one answer.
 type fetchedCommit struct {
 	offset   int64 // -1: there is none
+	epoch    int32
 	metadata string
 }
 
@@ -41,23 +43,26 @@ func (m *member) offsetsFetched(ctx context.Context, _ *kgo.Client, resp *kmsg.O
 				name = m.topicOf(t.TopicID)
 			}
 			for _, p := range t.Partitions {
-				m.keep(name, p.Partition, p.Offset, p.Metadata)
+				m.keep(name, p.Partition, fetchedCommit{p.Offset, p.LeaderEpoch, text(p.Metadata)})
 			}
 		}
 	}
 	for _, t := range resp.Topics { // brokers before 3.0
 		for _, p := range t.Partitions {
-			m.keep(t.Topic, p.Partition, p.Offset, p.Metadata)
+			m.keep(t.Topic, p.Partition, fetchedCommit{p.Offset, p.LeaderEpoch, text(p.Metadata)})
 		}
 	}
 	return nil
 }
 
-func (m *member) keep(topic string, id int32, offset int64, metadata *string) {
-	c := fetchedCommit{offset: offset}
-	if metadata != nil {
-		c.metadata = *metadata
+func text(metadata *string) string {
+	if metadata == nil {
+		return ""
 	}
+	return *metadata
+}
+
+func (m *member) keep(topic string, id int32, c fetchedCommit) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fetched[topicPartition{topic, id}] = c
@@ -141,6 +146,7 @@ func (m *member) adjust(ctx, run context.Context, offsets map[string]map[int32]k
 // restore sets the start of a partition from its commit, and says since when its
 // records have to be read again. A commit of another topic of this name is none.
 func (m *member) restore(p *partition, c *fetchedCommit) (since time.Time, err error) {
+	p.madeAnew(m.anew[p.topic], 0) // whoever deletes a topic deletes its commits, which would say so
 	if c.offset < 0 {
 		return time.Time{}, nil
 	}
@@ -155,10 +161,13 @@ func (m *member) restore(p *partition, c *fetchedCommit) (since time.Time, err e
 		m.log.Error("the commit is of a topic of this name that was deleted: reading the one that is there from its beginning",
 			zap.String("group", m.group), zap.String("topic", p.topic), zap.Int32("partition", p.id), zap.Int64("commit", c.offset))
 		m.met.rewinds.Inc()
+		p.madeAnew(m.version(), 0)
 		c.offset = -1
 		return time.Time{}, nil
 	}
-	p.adopt(c.offset)
+	own := ofEvents(p, meta)
+	p.inherit(watermark.Mark{Offset: c.offset, Epoch: c.epoch, Record: meta.Record}, own)
+	p.tookUp(own.Catalog)
 	p.since = meta.Since
 	if p.tier.Wait > 0 && !meta.Record.IsZero() {
 		since = meta.Record.Add(-twinAge - twinSkew)
@@ -204,10 +213,27 @@ func (m *member) refuse(offsets map[string]map[int32]kgo.Offset) {
 				continue
 			}
 			refused[topic] = append(refused[topic], id)
-			m.log.Error("partition refused: nothing of it is delivered until its commit is mended",
-				zap.String("group", m.group), zap.String("topic", topic), zap.Int32("partition", id), zap.Error(p.refused))
-			m.served.Fail(fmt.Sprintf("group %s does not serve %s/%d: %v", m.group, topic, id, p.refused))
+			m.tellRefused(p, p.refused)
 		}
 	}
 	m.client.PauseFetchPartitions(refused)
+}
+
+func (m *member) tellRefused(p *partition, why error) {
+	m.log.Error("partition refused: nothing of it is delivered until its commit is mended",
+		zap.String("group", m.group), zap.String("topic", p.topic), zap.Int32("partition", p.id), zap.Error(why))
+	m.served.Fail(fmt.Sprintf("group %s does not serve %s/%d: %v", m.group, p.topic, p.id, why))
+}
+
+// refuseOne keeps a partition unread that was taken up before it was known why not to.
+func (m *member) refuseOne(p *partition, why error) {
+	p.mu.Lock()
+	p.refused = why
+	p.mu.Unlock()
+	m.tellRefused(p, why)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.partitions[topicPartition{p.topic, p.id}] == p {
+		m.client.PauseFetchPartitions(map[string][]int32{p.topic: {p.id}})
+	}
 }

@@ -158,12 +158,12 @@ func TestACommitBeyondTheEndIsReplacedAtOnce(t *testing.T) {
 // begin, also when what was there before is still being delivered.
 func TestALogThatGoesBackIsReadFromThere(t *testing.T) {
 	m := idleMember(t)
-	m.met = newMetrics(nil, func() (int, int) { return 0, 0 })
+	m.met = newMetrics(nil, func() (int, int) { return 0, 0 }, func() int { return 0 })
 	p := m.own("t", 0)
 	p.adopt(10)
 	old := p.push(&kgo.Record{Offset: 10}, 1, 7, time.Now())
 	p.complete(p.push(&kgo.Record{Offset: 11}, 1, 7, time.Now()))
-	p.committed(watermark.Mark{Offset: 10})
+	p.committed(markedPartition{Mark: watermark.Mark{Offset: 10}})
 	m.dataLoss(&kgo.ErrDataLoss{Topic: "t", Partition: 0, ConsumedTo: 12, ResetTo: 12})
 	if p.push(&kgo.Record{Offset: 11}, 0, 0, time.Now()) != nil {
 		t.Error("a record that is tracked was taken again although nothing was lost")
@@ -185,7 +185,7 @@ func TestALogThatGoesBackIsReadFromThere(t *testing.T) {
 	if mark, ok := p.mark(); !ok || mark.Offset != 9 {
 		t.Errorf("mark %v %t, want 9", mark, ok)
 	}
-	p.committed(watermark.Mark{Offset: 12}) // was under way all the time
+	p.committed(markedPartition{Mark: watermark.Mark{Offset: 12}}) // was under way all the time
 	if mark, ok := p.mark(); !ok || mark.Offset != 9 {
 		t.Errorf("after a commit of before: mark %v %t, want 9", mark, ok)
 	}

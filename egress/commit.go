@@ -143,7 +143,7 @@ func (m *member) commit(ctx context.Context, partitions []*partition) error {
 				continue
 			}
 			if c, ok := marks[topicPartition{name, rp.Partition}]; ok {
-				c.partition.committed(c.mark)
+				c.partition.committed(c)
 			}
 		}
 	}
@@ -186,7 +186,7 @@ func (m *member) adopt(ctx context.Context) error {
 		}
 		if committed {
 			if meta, err := cursor.Parse(o.Metadata); err == nil && !m.another(p.topic, meta) {
-				p.adopt(o.At)
+				p.inherit(watermark.Mark{Offset: o.At, Epoch: o.LeaderEpoch, Record: meta.Record}, ofEvents(p, meta))
 			}
 		}
 		p.as = id
@@ -194,9 +194,24 @@ func (m *member) adopt(ctx context.Context) error {
 	return nil
 }
 
+// markedPartition is what is committed of a partition: its mark, and what has to agree
+// with it.
 type markedPartition struct {
+	watermark.Mark
 	partition *partition
-	mark      watermark.Mark
+	catalog   int64
+	anew      cursor.Anew
+	since     time.Time
+	rewinds   int
+}
+
+// ofEvents is the metadata without what only a partition of events goes by. Deliveries
+// in delay topics name the version of the catalog that they need.
+func ofEvents(p *partition, meta cursor.Metadata) cursor.Metadata {
+	if p.tier.Wait > 0 {
+		meta.Catalog, meta.Anew = 0, cursor.Anew{}
+	}
+	return meta
 }
 
 func (m *member) commitRequest(partitions []*partition) (*kmsg.OffsetCommitRequest, map[topicPartition]markedPartition) {
@@ -215,7 +230,7 @@ func (m *member) commitRequest(partitions []*partition) (*kmsg.OffsetCommitReque
 		if !ok || p.as != req.MemberID {
 			continue
 		}
-		marks[topicPartition{p.topic, p.id}] = markedPartition{p, mark}
+		marks[topicPartition{p.topic, p.id}] = mark
 		t := topics[p.topic]
 		if t == nil {
 			fresh := kmsg.NewOffsetCommitRequestTopic()
@@ -224,7 +239,13 @@ func (m *member) commitRequest(partitions []*partition) (*kmsg.OffsetCommitReque
 		}
 		rp := kmsg.NewOffsetCommitRequestTopicPartition()
 		rp.Partition, rp.Offset, rp.LeaderEpoch = p.id, mark.Offset, mark.Epoch
-		meta := cursor.Metadata{Cluster: m.cluster, Record: mark.Record, Topic: m.topicIDs[p.topic], Since: p.began()}.String()
+		catalog := mark.catalog
+		if p.tier.Wait > 0 {
+			catalog = m.version() // says what was known when the group came so far, see known
+		}
+		meta := cursor.Metadata{
+			Cluster: m.cluster, Catalog: catalog, Record: mark.Record, Topic: m.topicIDs[p.topic], Since: mark.since, Anew: mark.anew,
+		}.String()
 		rp.Metadata = &meta
 		t.Partitions = append(t.Partitions, rp)
 	}

@@ -24,32 +24,45 @@ import (
 // noSubscription stands in dead letters of records that nobody could read.
 var noSubscription uuid.UUID
 
-// attempt makes one attempt of a delivery and settles what comes of it.
-func (e *Egress) attempt(t *task) {
-	p, sub := t.partition, t.subscription
+// attempt makes one attempt of a delivery, if one may be made, and settles what comes
+// of it. It says whether one was made.
+func (e *Egress) attempt(t *task) bool {
+	p := t.partition
 	if !p.begin(t.entry.Offset()) {
-		return
+		return false
 	}
-	if !e.live(sub) {
-		e.settle.parkBegun(t, parkedDisabled)
-		return
+	if !e.renew(t) {
+		e.dispatch.leave(t.subscription.UID)
+		e.settle.bury(t, schemas.ReasonSubscriptionDeleted)
+		return false
+	}
+	if why := e.rests(t.subscription); why != "" {
+		e.settle.parkBegun(t, why)
+		return false
+	}
+	keys, err := t.subscription.Keys()
+	if err != nil {
+		// This process lacks the secret, and another one or its next start may have it:
+		// the delivery is not to blame. The condition of the catalog's entries says why.
+		e.settle.parkBegun(t, parkedSecret)
+		return false
 	}
 	started := time.Now()
 	if d := &t.delivery; d.Hop > 0 && d.Waits == 0 {
 		e.met.lateness.Observe(started.Sub(d.Due).Seconds())
 	}
 	e.traceAttempt(t)
-	res := e.post(t, started)
+	res := e.post(t, keys, started)
 	if errors.Is(context.Cause(e.sending), errStopping) && res.Class != target.OK {
 		t.interrupted()
 		p.end() // cut off by our own stop: it never happened, and comes again
-		return
+		return true
 	}
 	out := e.decide(t, started, res)
 	e.report(t, started, res, out)
 	if !p.owned() {
 		p.end() // the next owner makes the delivery again: what this one wrote would be a second chain
-		return
+		return true
 	}
 	switch out.Verdict {
 	case retry.Done:
@@ -64,6 +77,7 @@ func (e *Egress) attempt(t *task) {
 		}
 		e.settle.bury(t, out.Reason)
 	}
+	return true
 }
 
 // decide notes the attempt in the delivery's state and asks the policy.
@@ -83,13 +97,9 @@ func (e *Egress) decide(t *task, started time.Time, res target.Result) retry.Out
 }
 
 // post signs and sends.
-func (e *Egress) post(t *task, now time.Time) target.Result {
+func (e *Egress) post(t *task, keys []signature.Key, now time.Time) target.Result {
 	m := &signature.Message{Method: http.MethodPost, URL: t.subscription.URL, Header: e.header(t), Body: t.event.Body}
-	keys, err := t.subscription.Keys()
-	if err == nil {
-		err = t.subscription.Scheme.Sign(m, keys, now)
-	}
-	if err != nil {
+	if err := t.subscription.Scheme.Sign(m, keys, now); err != nil {
 		return target.Result{Class: target.Refused, Err: fmt.Errorf("sign: %w", err)}
 	}
 	return e.send.Send(e.sending, target.Request{URL: t.subscription.Endpoint, Header: m.Header, Body: m.Body, Timeout: t.subscription.Timeout})
@@ -133,14 +143,17 @@ func webhookID(id string) string {
 	return "evt_" + hex.EncodeToString(sum[:16])
 }
 
-// disable stops attempts for a subscription that answered 410. Its deliveries
-// wait in delay topics.
+// disable stops attempts for a subscription that answered 410, in the form that it has
+// now. Its deliveries wait in delay topics.
 func (e *Egress) disable(t *task) {
-	if _, already := e.disabled.LoadOrStore(t.subscription.UID, true); !already {
-		e.countSubscriptions()
-		e.log.Warn("subscription disabled: its endpoint answered 410 Gone; deliveries wait until this process starts again",
-			zap.String(keySubscription, t.subscription.Name))
+	sub := t.subscription
+	if known, already := e.disabled.Swap(sub.UID, sub.Version); already && known.(int64) >= sub.Version {
+		e.disabled.Store(sub.UID, known)
+		return
 	}
+	e.countSubscriptions()
+	e.log.Warn("subscription disabled: its endpoint answered 410 Gone; deliveries wait until the subscription is changed or this process starts again",
+		zap.String(keySubscription, sub.Name))
 }
 
 // Field keys of the attempt line.

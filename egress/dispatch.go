@@ -9,7 +9,8 @@ import (
 
 // dispatcher serves the queues of all subscriptions from one pool, fairly: the
 // queues that have something to do stand in a ring, and each turn starts one
-// attempt. Whoever hangs uses up its own limit and nothing else.
+// attempt. Whoever hangs uses up its own limit and nothing else. Those whose tenant's
+// rate is used up are not in the ring but in that allowance's line.
 type dispatcher struct {
 	tasks    int           // bound of one queue
 	bytes    int64         // bound of one queue, and of what is under way of it
@@ -17,19 +18,23 @@ type dispatcher struct {
 	wait     time.Duration // longest wait in a queue
 
 	dog      *watchdog
-	attempt  func(*task)      // makes one attempt; called without locks
-	park     func(*task)      // parks a task that waited too long; called without locks
+	attempt  func(*task) bool // makes one attempt and says whether it did; called without locks
 	parkable func(*task) bool // whether waiting is a reason to park it; must take no lock
+	// park parks a task that waited too long; called without locks.
+	park func(*task, parkedReason)
 
-	mu      sync.Mutex
-	queues  map[uuid.UUID]*queue
-	ring    []*queue
-	running int     // attempts at once, now
-	started int64   // attempts so far
-	waiting int     // tasks in all queues
-	resting []*step // of goroutines that have ended, for others to take
-	stopped bool
-	owned   sync.WaitGroup // attempts and armed timers
+	mu         sync.Mutex
+	queues     map[uuid.UUID]*queue
+	allowances map[string]*allowance // by tenant
+	ring       []*queue
+	stirred    bool    // queues came into the ring that nobody has looked at
+	inLine     int     // queues that wait for their tenant's rate
+	running    int     // attempts at once, now
+	started    int64   // attempts so far
+	waiting    int     // tasks in all queues
+	resting    []*step // of goroutines that have ended, for others to take
+	stopped    bool
+	owned      sync.WaitGroup // attempts and armed timers
 }
 
 // offer queues the task. False means that the queue is full. A stopped
@@ -42,6 +47,7 @@ func (d *dispatcher) offer(t *task) bool {
 	}
 	q := d.queue(t.subscription.UID)
 	q.limit = t.subscription.MaxConcurrency
+	q.allowance = d.allowance(t.subscription.Owner)
 	// A single task larger than the whole bound still goes in when it is alone.
 	if q.len() >= d.tasks || q.len() > 0 && q.bytes+t.size > d.bytes {
 		return false
@@ -100,12 +106,15 @@ func (d *dispatcher) share(q *queue) int {
 // dispatch starts attempts as long as there is room for them.
 func (d *dispatcher) dispatch() {
 	for {
+		d.stirred = false
 		q, t := d.next()
-		if t == nil {
+		switch {
+		case t != nil:
+			s := d.step()
+			d.owned.Go(func() { d.work(q, t, s) })
+		case !d.stirred:
 			return
 		}
-		s := d.step()
-		d.owned.Go(func() { d.work(q, t, s) })
 	}
 }
 
@@ -114,16 +123,23 @@ func (d *dispatcher) dispatch() {
 func (d *dispatcher) work(q *queue, t *task, s *step) {
 	for t != nil {
 		s.begin()
-		d.attempt(t)
+		made := d.attempt(t)
 		s.rest()
 		d.mu.Lock()
 		d.running--
 		q.inFlight--
 		q.flying -= t.size
+		if !made {
+			d.giveBack(q.allowance)
+		}
 		d.ready(q)
+		d.drop(q)
 		q, t = d.next()
 		if t == nil {
 			d.resting = append(d.resting, s)
+		}
+		if d.stirred { // one place was free, and now there may be more to do than one
+			d.dispatch()
 		}
 		d.mu.Unlock()
 	}
@@ -156,10 +172,17 @@ func (d *dispatcher) next() (*queue, *task) {
 		d.ring = d.ring[1:]
 		if !q.mayRun(d.bytes) {
 			q.runnable = false
+			if q.allowance != nil && len(q.allowance.line) > 0 {
+				d.goOn(q.allowance) // its turn is the next one's
+			}
 			continue
 		}
 		if q.inFlight >= d.share(q) {
 			d.ring = append(d.ring, q)
+			continue
+		}
+		if q.allowance != nil && !q.allowance.take(time.Now()) {
+			d.standInLine(q)
 			continue
 		}
 		t := q.pop()
@@ -200,8 +223,12 @@ func (d *dispatcher) expire(q *queue) {
 	d.mu.Lock()
 	q.overdueOn = false
 	var out []*task
+	why := parkedQueueWait
 	if !d.stopped {
 		now := time.Now()
+		if q.inLine || q.usedUp(now) {
+			why = parkedRate
+		}
 		out = q.overdueTasks(now.Add(-d.wait), d.parkable)
 		for _, t := range out {
 			d.count(t, -1)
@@ -216,10 +243,11 @@ func (d *dispatcher) expire(q *queue) {
 			}
 			d.arm(q, wait)
 		}
+		d.drop(q)
 	}
 	d.mu.Unlock()
 	for _, t := range out {
-		d.park(t)
+		d.park(t, why)
 	}
 }
 
@@ -234,6 +262,9 @@ func (d *dispatcher) stop() {
 			d.owned.Done()
 		}
 		d.announce(q)
+	}
+	for _, a := range d.allowances {
+		d.disarm(a)
 	}
 	d.mu.Unlock()
 	d.owned.Wait()
@@ -255,6 +286,36 @@ func (d *dispatcher) forget(gone []*partition) {
 		}
 		d.waiting -= before - q.len()
 		d.announce(q)
+	}
+}
+
+// sweep lets the queues of subscriptions go that are not known any more. One that still
+// holds something goes when that is gone.
+func (d *dispatcher) sweep(known func(uuid.UUID) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for uid, q := range d.queues {
+		if q.left = !known(uid); q.left {
+			d.drop(q)
+		}
+	}
+}
+
+// leave lets the queue of a subscription go that is not known any more, when nothing is
+// left in it. It is for who finds one that began after the sweep.
+func (d *dispatcher) leave(uid uuid.UUID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if q := d.queues[uid]; q != nil {
+		q.left = true
+	}
+}
+
+// drop lets a queue go that is left and holds nothing.
+func (d *dispatcher) drop(q *queue) {
+	if q.left && q.len() == 0 && q.inFlight == 0 && !q.overdueOn && d.queues[q.uid] == q {
+		d.announce(q)
+		delete(d.queues, q.uid)
 	}
 }
 

@@ -21,13 +21,14 @@ type pool struct {
 	mu       sync.Mutex
 	took     []string                 // who was served, in order
 	parkedAt []time.Time              // when each of the parked tasks was
+	why      []parkedReason           // and why
 	hang     map[string]chan struct{} // attempts of this name last until it is closed
 }
 
 func newPool(d *dispatcher) *pool {
 	p := &pool{dispatcher: d, hang: map[string]chan struct{}{}}
-	d.queues, d.dog = map[uuid.UUID]*queue{}, &watchdog{}
-	d.attempt = func(t *task) {
+	d.queues, d.allowances, d.dog = map[uuid.UUID]*queue{}, map[string]*allowance{}, &watchdog{}
+	d.attempt = func(t *task) bool {
 		p.mu.Lock()
 		p.took = append(p.took, t.subscription.Name)
 		hang := p.hang[t.subscription.Name]
@@ -37,11 +38,12 @@ func newPool(d *dispatcher) *pool {
 		} else {
 			time.Sleep(time.Millisecond)
 		}
+		return true
 	}
-	d.park = func(*task) {
+	d.park = func(_ *task, why parkedReason) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.parkedAt = append(p.parkedAt, time.Now())
+		p.parkedAt, p.why = append(p.parkedAt, time.Now()), append(p.why, why)
 	}
 	if d.parkable == nil {
 		d.parkable = func(*task) bool { return true }
@@ -415,8 +417,8 @@ func TestADispatcherUnderRandomLoad(t *testing.T) {
 		var mu sync.Mutex
 		seen := map[*task]int{}
 		running, of := 0, map[string]int{}
-		d := &dispatcher{tasks: 50, bytes: 500, inFlight: 20, wait: 100 * time.Millisecond, dog: &watchdog{}, queues: map[uuid.UUID]*queue{}}
-		d.attempt = func(t2 *task) {
+		d := &dispatcher{tasks: 50, bytes: 500, inFlight: 20, wait: 100 * time.Millisecond, dog: &watchdog{}, queues: map[uuid.UUID]*queue{}, allowances: map[string]*allowance{}}
+		d.attempt = func(t2 *task) bool {
 			mu.Lock()
 			seen[t2]++
 			running++
@@ -430,8 +432,9 @@ func TestADispatcherUnderRandomLoad(t *testing.T) {
 			defer mu.Unlock()
 			running--
 			of[t2.subscription.Name]--
+			return true
 		}
-		d.park = func(t2 *task) {
+		d.park = func(t2 *task, _ parkedReason) {
 			mu.Lock()
 			defer mu.Unlock()
 			seen[t2]++

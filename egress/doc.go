@@ -30,5 +30,16 @@
 // again. So what lies below an offset that has begun may begin for a few seconds
 // more, and nothing else.
 //
+// # A catalog that changes
+//
+// Sources and subscriptions change while egress runs. One goroutine makes each newer
+// catalog ready and swaps it in; nothing that delivers waits for that. Each partition of
+// events takes a version up between two records, and its commits say which, so that who
+// comes after it neither leaves out a new subscription nor begins it twice: birth.go
+// tells the whole of it. Deliveries name the version that made them. A process behind it
+// parks them, for it may have an old URL; one that is not behind it knows for sure that
+// a subscription which it does not know is gone. What waits in a queue meets its
+// subscription as it is when its attempt begins.
+//
 // Locks, always taken in this order: member.mu, partition.mu, dispatcher.mu.
 package egress

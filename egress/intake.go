@@ -29,19 +29,20 @@ func (e *Egress) fanOut(ctx context.Context, p *partition, h held) {
 		e.pass(p, r)
 		return
 	}
-	if e.snapshot().ForeignTopic(r.Topic) != nil && len(e.current().index.Subscribed(r.Topic)) == 0 {
+	now := p.sees // to the letter: the next version is taken up between two records
+	if now.snapshot.ForeignTopic(r.Topic) != nil && len(now.topic(r.Topic).subscribed) == 0 {
 		e.pass(p, r) // read so that its offsets stay, not for what is in it
 		return
 	}
 	event, own, err := e.read(ctx, p, r)
 	if err != nil {
 		if !errors.Is(err, schemas.ErrUnresolved) { // else the partition has gone while it waited
-			e.unreadable(ctx, p, r, schemas.NewDelivery(own, e.cluster, noSubscription, e.snapshot().Version), err)
+			e.unreadable(ctx, p, r, schemas.NewDelivery(own, e.cluster, noSubscription, now.snapshot.Version), err)
 		}
 		return
 	}
-	now := e.current()
 	subs := now.index.Match(match.Key{Topic: r.Topic, Source: event.Source, Tenant: event.Tenant, Type: event.Type})
+	subs = p.wanting(subs, r.Offset)
 	if len(subs) == 0 {
 		e.pass(p, r)
 		return
@@ -105,27 +106,34 @@ func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 		}
 		return
 	}
-	if t.subscription = e.snapshot().Subscription(d.Subscription); t.subscription == nil {
-		if d.Waits < unknownWaits {
-			e.park(t, parkedUnknown)
-			return
-		}
-		if p.begin(r.Offset) {
-			e.settle.bury(t, schemas.ReasonSubscriptionDeleted)
-		}
-		return
-	}
-	if unknown {
+	now := e.snapshot()
+	t.subscription = now.Subscription(d.Subscription)
+	switch {
+	case d.Version > now.Version:
+		e.park(t, parkedBehind) // its subscription here may have an old URL or secret, or not be there yet
+	case t.subscription == nil && d.Version == 0 && d.Waits < unknownWaits:
+		e.park(t, parkedUnknown)
+	case t.subscription == nil:
+		e.buryDeleted(t)
+	case unknown:
 		e.park(t, parkedSchema)
-		return
+	default:
+		e.enqueue(ctx, t)
 	}
-	e.enqueue(ctx, t)
 }
 
-// unknownWaits is how many times a delivery is parked because its subscription is not
-// known here, before that counts as deleted. While processes are restarted one by one
-// with a new process file, those that have not been yet do not know what the others
-// deliver already: it comes back after 5 s, 30 s and 5 min.
+// buryDeleted ends a delivery whose subscription is gone, which a catalog that is not
+// older than the delivery says for sure.
+func (e *Egress) buryDeleted(t *task) {
+	if t.partition.begin(t.entry.Offset()) {
+		e.settle.bury(t, schemas.ReasonSubscriptionDeleted)
+	}
+}
+
+// unknownWaits is how many times a delivery of the process file's subscriptions is
+// parked because it is not known here, before that counts as deleted. While processes
+// are restarted one by one with a new file, those that have not been yet do not know
+// what the others deliver already: it comes back after 5 s, 30 s and 5 min.
 const unknownWaits = 3
 
 // twin is what two delay records have in common when one of them is the trace of
@@ -187,6 +195,9 @@ func (e *Egress) open(ctx context.Context, p *partition, r *kgo.Record, size int
 
 // settled completes a task.
 func (e *Egress) settled(t *task) {
+	if t.reborn != nil {
+		return // of a birth, which has no entry
+	}
 	e.complete(t.partition, t.entry)
 	t.processing.settled()
 }
@@ -209,15 +220,19 @@ const crowdLook = 5 * time.Millisecond
 // of work waiting. Otherwise the task is parked.
 func (e *Egress) enqueue(ctx context.Context, t *task) {
 	for ctx.Err() == nil {
-		if !e.live(t.subscription) {
-			e.park(t, parkedDisabled)
+		if !e.renew(t) {
+			e.buryDeleted(t)
+			return
+		}
+		if why := e.rests(t.subscription); why != "" {
+			e.park(t, why)
 			return
 		}
 		if e.dispatch.offer(t) {
 			return
 		}
 		if e.starves(t.partition, t.subscription) {
-			e.park(t, parkedQueueFull)
+			e.park(t, e.dispatch.crowded(t.subscription.UID))
 			return
 		}
 		t.partition.step.rest()
@@ -236,10 +251,7 @@ func (e *Egress) enqueue(ctx context.Context, t *task) {
 // one that a later release wrote.
 func (e *Egress) unreadable(ctx context.Context, p *partition, r *kgo.Record, d schemas.Delivery, err error) {
 	if errors.Is(err, schemas.ErrNewerSchema) {
-		e.served.Fail(fmt.Sprintf("%s/%d is held at offset %d: %v", p.topic, p.id, r.Offset, err))
-		e.log.Error("partition held at a record of a newer release: update this process to go on", zap.Error(err))
-		p.step.rest()
-		<-ctx.Done()
+		e.holdAt(ctx, p, r, err)
 		return
 	}
 	e.log.Warn("unreadable record goes to the DLQ", zap.Error(err))
@@ -249,4 +261,12 @@ func (e *Egress) unreadable(ctx context.Context, p *partition, r *kgo.Record, d 
 	}
 	d.Error = err.Error()
 	e.settle.bury(&task{delivery: d, entry: entry, partition: p}, schemas.ReasonPoison)
+}
+
+// holdAt holds the partition at a record of a newer release until the partition goes.
+func (e *Egress) holdAt(ctx context.Context, p *partition, r *kgo.Record, err error) {
+	e.served.Fail(fmt.Sprintf("%s/%d is held at offset %d: %v", p.topic, p.id, r.Offset, err))
+	e.log.Error("partition held at a record of a newer release: update this process to go on", zap.Error(err))
+	p.step.rest()
+	<-ctx.Done()
 }

@@ -19,10 +19,7 @@ const deniedFor = time.Minute
 // watchLag keeps the gauges of what waits in Kafka up to date until ctx ends. They
 // are those of the whole groups, whoever owns the partitions.
 func (e *Egress) watchLag(ctx context.Context, client *kgo.Client) {
-	for _, topic := range e.snapshot().Readable() { // there from the start, not from the first record
-		e.met.lag.WithLabelValues(topic).Set(0)
-		e.met.lagSeconds.WithLabelValues(topic).Set(0)
-	}
+	e.showLag(e.snapshot().Readable())
 	admin, said := kadm.NewClient(client), ""
 	tick := time.NewTicker(e.o.LagEvery)
 	defer tick.Stop()
@@ -40,6 +37,15 @@ func (e *Egress) watchLag(ctx context.Context, client *kgo.Client) {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// showLag begins topics' gauges: they are there from the start, not from the first
+// record.
+func (e *Egress) showLag(topics []string) {
+	for _, topic := range topics {
+		e.met.lag.WithLabelValues(topic).Set(0)
+		e.met.lagSeconds.WithLabelValues(topic).Set(0)
 	}
 }
 

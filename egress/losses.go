@@ -64,6 +64,7 @@ func (m *member) countMissed(f kgo.FetchTopicPartition) {
 type known struct {
 	highest map[string]int32 // of the partitions of a topic with a commit, in this group
 	other   bool             // by the other group's commits there was one here
+	catalog int64            // version of the catalog that the other group had come to
 }
 
 // known asks what the group of events and that of delay topics had committed. Without
@@ -90,6 +91,7 @@ func (e *Egress) known(ctx context.Context) [2]known {
 			}
 			both[i].highest[o.Topic] = max(both[i].highest[o.Topic], o.Partition)
 			meta, err := cursor.Parse(o.Metadata)
+			both[1-i].catalog = max(both[1-i].catalog, meta.Catalog)
 			settled = settled || i == 0 && err == nil && !meta.Record.IsZero()
 		})
 	}
@@ -102,12 +104,13 @@ func (e *Egress) known(ctx context.Context) [2]known {
 // had says whether a partition without a commit had one. Each partition gets a commit
 // when it is read for the first time, and partitions are added at the end: so
 // one below another that has a commit had one too. A group without any had some if
-// the other has: a process is in both.
-func (k known) had(key topicPartition) bool {
+// the other has: a process is in both. That says nothing of a topic that was declared
+// since, in a later version of the catalog.
+func (k known) had(key topicPartition, declared int64) bool {
 	if highest, ok := k.highest[key.topic]; ok {
 		return key.id < highest
 	}
-	return len(k.highest) == 0 && k.other
+	return len(k.highest) == 0 && k.other && declared <= k.catalog
 }
 
 // Leaders of topics that were just made may not know of it for a moment.
@@ -147,7 +150,7 @@ func (m *member) found(key topicPartition, start int64) {
 		return
 	}
 	p.found(start)
-	if !m.known.had(key) {
+	if !m.known.had(key, m.declared(key.topic)) {
 		return
 	}
 	m.met.commitsLost.Inc()
@@ -163,6 +166,7 @@ func (p *partition) found(at int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.founding = max(at, 0)
+	p.floor = p.founding
 }
 
 // forsake keeps offsets of a topic that was deleted from being committed.

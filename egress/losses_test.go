@@ -93,18 +93,21 @@ func TestRecordsDeletedUnderARunningEgress(t *testing.T) {
 
 func TestWhatIsKnownOfAPartitionWithoutACommit(t *testing.T) {
 	for name, tc := range map[string]struct {
-		known known
-		id    int32
-		want  bool
+		known    known
+		id       int32
+		declared int64
+		want     bool
 	}{
-		"a first start":                             {known{}, 0, false},
-		"a new topic":                               {known{highest: map[string]int32{"other": 3}, other: true}, 0, false},
-		"one below another that has a commit":       {known{highest: map[string]int32{"t": 3}}, 2, true},
-		"one that was added":                        {known{highest: map[string]int32{"t": 3}}, 4, false},
-		"the group was deleted and the other lives": {known{other: true}, 0, true},
+		"a first start":                             {known{}, 0, 0, false},
+		"a new topic":                               {known{highest: map[string]int32{"other": 3}, other: true}, 0, 0, false},
+		"one below another that has a commit":       {known{highest: map[string]int32{"t": 3}}, 2, 9, true},
+		"one that was added":                        {known{highest: map[string]int32{"t": 3}}, 4, 0, false},
+		"the group was deleted and the other lives": {known{other: true}, 0, 0, true},
+		"the same, with a topic that was there":     {known{other: true, catalog: 9}, 0, 9, true},
+		"the first topic that was ever declared":    {known{other: true, catalog: 9}, 0, 10, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := tc.known.had(topicPartition{"t", tc.id}); got != tc.want {
+			if got := tc.known.had(topicPartition{"t", tc.id}, tc.declared); got != tc.want {
 				t.Errorf("had = %v, want %v", got, tc.want)
 			}
 		})

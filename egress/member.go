@@ -37,11 +37,15 @@ type member struct {
 	group    string
 	instance string // of a static member; empty for others
 	cluster  string
-	topics   []string
 	tiers    map[string]delay.Tier // by topic; empty for the group of events
 	atEnd    map[string]bool       // topics that begin at their end
 	handle   func(context.Context, *partition, held)
-	forget   func([]*partition) // drops what waits in queues
+	// takeUp, of the group of events, lets a partition go by the newest catalog before
+	// its next record; see birth.go.
+	takeUp   func(context.Context, *partition) (newer <-chan struct{}, ok bool)
+	version  func() int64             // of the catalog that is known here
+	declared func(topic string) int64 // by which version of the catalog; 0: always there
+	forget   func([]*partition)       // drops what waits in queues
 	budget   *budget
 	revoke   time.Duration // how long a revoke waits for attempts
 	pace     time.Duration // shortest time between two commits
@@ -60,10 +64,12 @@ type member struct {
 	end     context.CancelCauseFunc // of Egress.Run
 
 	mu         sync.Mutex
+	topics     []string // all that it reads
 	partitions map[topicPartition]*partition
 	topicIDs   map[string]kadm.TopicID
 	suspects   map[string]bool       // topics that are being looked at
 	again      map[string]takenAgain // topics that had to be taken up again
+	anew       map[string]int64      // topics that were made again, and the catalog's version then
 	fetched    map[topicPartition]fetchedCommit
 	known      known        // what the groups had committed before this process joined
 	halted     bool         // no partition starts any more
@@ -364,17 +370,25 @@ func (m *member) all() []*partition {
 func (m *member) run(ctx context.Context, p *partition) {
 	m.dog.watch(p.step)
 	defer m.dog.remove(p.step)
-	for {
+	var newer <-chan struct{}
+	for ctx.Err() == nil {
 		p.step.rest()
 		p.handing.Store(false)
-		h, resume := p.next(ctx)
+		if m.takeUp != nil {
+			var ok bool
+			if newer, ok = m.takeUp(ctx, p); !ok {
+				return
+			}
+		}
+		h, resume := p.next(ctx, newer)
 		p.step.begin()
 		if h.record == nil {
-			return
+			continue
 		}
 		if resume {
 			m.flow(p)
 		}
 		m.handle(ctx, p, h)
+		p.handedOn(h.record.Offset + 1)
 	}
 }

@@ -19,13 +19,19 @@ const (
 	parkedHop       parkedReason = "hop"        // the next tier of a planned wait
 	parkedQueueFull parkedReason = "queue_full" // crowded out
 	parkedQueueWait parkedReason = "queue_wait" // waited too long
-	parkedDisabled  parkedReason = "disabled"   // the subscription takes none now
+	parkedRate      parkedReason = "rate"       // waited too long, because its tenant's rate was used up
+	parkedDisabled  parkedReason = "disabled"   // the subscription answered 410
+	parkedPaused    parkedReason = "paused"     // the subscription takes none now
+	parkedFaulty    parkedReason = "faulty"     // this process cannot use the subscription's entry
+	parkedSecret    parkedReason = "secret"     // this process cannot resolve a secret to sign it with
+	parkedBehind    parkedReason = "behind"     // this process's catalog is older than the delivery
+	parkedBirth     parkedReason = "birth"      // its subscription was not known yet when its event was handed on
 	parkedSchema    parkedReason = "schema"     // the schema registry does not answer
 	parkedUnknown   parkedReason = "unknown"    // this process has no such subscription, another one may
 )
 
 func parkedReasons() []parkedReason {
-	return []parkedReason{parkedRetry, parkedHop, parkedQueueFull, parkedQueueWait, parkedDisabled, parkedSchema, parkedUnknown}
+	return []parkedReason{parkedRetry, parkedHop, parkedQueueFull, parkedQueueWait, parkedRate, parkedDisabled, parkedPaused, parkedFaulty, parkedSecret, parkedBehind, parkedBirth, parkedSchema, parkedUnknown}
 }
 
 // metrics are egress's; every label value comes from a closed set, and children
@@ -59,7 +65,7 @@ type metrics struct {
 	watched atomic.Pointer[[]*member]
 }
 
-func newMetrics(reg prometheus.Registerer, depth func() (queued, running int)) *metrics {
+func newMetrics(reg prometheus.Registerer, depth func() (queued, running int), limited func() int) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "causeway_" + name, Help: help})
 		register(reg, c)
@@ -119,6 +125,7 @@ func newMetrics(reg prometheus.Registerer, depth func() (queued, running int)) *
 	}
 	gauge("egress_queue_depth", "Deliveries waiting for an attempt.", func() float64 { q, _ := depth(); return float64(q) })
 	gauge("egress_in_flight", "Attempts under way.", func() float64 { _, r := depth(); return float64(r) })
+	gauge("egress_rate_limited_subscriptions", "Subscriptions with deliveries that wait because the rate of their tenant is used up.", func() float64 { return float64(limited()) })
 	gauge("egress_watermark_age_seconds", "Age of the oldest record that is not settled.", func() float64 { return m.oldest(time.Now()).Seconds() })
 	return m
 }

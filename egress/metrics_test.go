@@ -49,10 +49,10 @@ func TestMetricsAreThoseOfTheDesign(t *testing.T) {
 	beside := []string{
 		"egress_tombstones_total", "egress_twins_forgotten_total", "delay_skewed_total", "egress_fetch_errors_total",
 		"egress_commit_errors_total", "egress_commit_duration_seconds", "egress_settle_errors_total",
-		"egress_rewinds_total", "egress_lost_records_total", "egress_commits_lost_total",
+		"egress_rate_limited_subscriptions", "egress_rewinds_total", "egress_lost_records_total", "egress_commits_lost_total",
 	}
 	got := recorder{}
-	newMetrics(got, func() (int, int) { return 0, 0 })
+	newMetrics(got, func() (int, int) { return 0, 0 }, func() int { return 0 })
 	for name, labels := range design {
 		if found, ok := got["causeway_"+name]; !ok || found != labels {
 			t.Errorf("causeway_%s{%s}: found %t with labels %q", name, labels, ok, found)
@@ -90,7 +90,7 @@ func TestLabelsAreClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 		closed := map[string][]string{
-			"topic": {testTopic}, "outcome": {"done", "delay"}, "state": {"live", "disabled"},
+			"topic": {testTopic}, "outcome": {"done", "delay"}, "state": {"live", "paused", "faulty", "disabled"},
 			"tier":   {"1s", "5s", "30s", "5m", "30m", "2h", "6h", "12h", "24h"},
 			"reason": nil,
 		}

@@ -54,6 +54,7 @@ func (m *member) checkBounds(ctx context.Context, commits map[topicPartition]int
 			log.Error("commit beyond the end of the log: the broker lost records; going on at the oldest one, so what is left is delivered again", zap.Int64("end", end))
 			m.met.rewinds.Inc()
 			m.losses.add("%s/%d was committed up to %d and ends at %d: read again from its oldest record", key.topic, key.id, commit, end)
+			p.madeAnew(m.version(), end)
 			p.rewind(0)
 			p.found(starts[key])
 			again[key] = true
@@ -72,6 +73,7 @@ func (m *member) checkBounds(ctx context.Context, commits map[topicPartition]int
 // the end of the log: what stands there now is new.
 func (m *member) dataLoss(lost *kgo.ErrDataLoss) {
 	if p := m.partition(topicPartition{lost.Topic, lost.Partition}); p != nil && p.rewind(lost.ResetTo) {
+		p.madeAnew(m.version(), lost.ResetTo)
 		m.met.rewinds.Inc()
 	}
 }

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"cmp"
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,9 +19,16 @@ import (
 
 // Options says what an Egress works on. Limits left zero get their defaults.
 type Options struct {
-	Kafka   kafka.Options
+	Kafka kafka.Options
+	// Catalog gives the catalog where it never changes.
 	Catalog func() *catalog.Snapshot
-	Client  *outbound.Client
+	// Changed gives the newest catalog, whose version never goes down, and a channel
+	// that is closed when there is a newer one; nil: it never changes, and Catalog has it.
+	Changed func() (*catalog.Snapshot, <-chan struct{})
+	// CatalogEnd asks the store for the version that the catalog has at this moment; nil:
+	// nobody can say.
+	CatalogEnd func(context.Context) (int64, error)
+	Client     *outbound.Client
 	// Decoder reads records that are framed for a schema registry; nil: there is none.
 	Decoder *schemas.Decoder
 

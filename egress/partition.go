@@ -11,6 +11,7 @@ import (
 
 	"causeway/egress/delay"
 	"causeway/egress/watermark"
+	"causeway/pkg/cursor"
 	"causeway/pkg/seen"
 	"causeway/schemas"
 )
@@ -31,6 +32,7 @@ type partition struct {
 	taken bool // its commit was looked up, so that it has a start or is refused one; under member.mu
 
 	step    *step        // of run's goroutine, which alone may use it
+	sees    *indexed     // the catalog that it goes by; of run's goroutine too
 	handing atomic.Bool  // the record in hand is open and not all of it queued yet
 	queued  atomic.Int64 // tasks in the dispatcher's queues
 
@@ -52,6 +54,15 @@ type partition struct {
 	expected int64 // the next offset to be fetched; -1: not known
 	accepted int64 // highest offset that was handed over; -1: none
 	gone     bool  // the topic was deleted: its offsets say nothing about the next one
+	handled  int64 // the offset behind the last record that was handed on
+	floor    int64 // nothing below was there when it was assigned
+
+	took     int64          // catalog version that is taken up
+	owed     int64          // catalog version in the group's commit: it may not go below
+	anew     cursor.Anew    // which starts are of a log that is no more
+	standing watermark.Mark // the group's commit, as far as it is known here
+	stands   bool           // it is known
+	rewinds  int            // how often the log went back
 
 	seen    *seen.Window // delay topics: what was already carried on; used by run alone
 	evicted int64        // how much of that was counted as forgotten
@@ -110,9 +121,9 @@ func (p *partition) full() bool {
 }
 
 // next waits for the head of the backlog and, in a delay topic, until it is due.
-// It has no record when the partition has ended. Resume is true when fetching may
-// have to go on.
-func (p *partition) next(ctx context.Context) (h held, resume bool) {
+// It has no record when the partition has ended, or when newer is closed before there
+// is one. Resume is true when fetching may have to go on.
+func (p *partition) next(ctx context.Context, newer <-chan struct{}) (h held, resume bool) {
 	for {
 		if ctx.Err() != nil {
 			return held{}, false
@@ -136,6 +147,8 @@ func (p *partition) next(ctx context.Context) (h held, resume bool) {
 			select {
 			case <-ctx.Done():
 			case <-p.wake:
+			case <-newer:
+				return held{}, false
 			}
 			continue
 		}
@@ -157,7 +170,9 @@ func (p *partition) rewind(to int64) bool {
 		return false
 	}
 	p.start, p.rewound, p.reached, p.expected, p.accepted = min(p.start, to), true, -1, -1, to-1
-	p.saved = watermark.Mark{}
+	p.handled = min(p.handled, to)
+	p.saved, p.stands = watermark.Mark{}, false
+	p.rewinds++
 	return true
 }
 
@@ -229,13 +244,6 @@ func (p *partition) isDraining() bool {
 	return p.draining
 }
 
-// began is when the partition's topic was first read, zero if that began at its start.
-func (p *partition) began() time.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.since
-}
-
 // earlier says whether the offset was settled by another owner.
 func (p *partition) earlier(offset int64) bool {
 	p.mu.Lock()
@@ -245,12 +253,36 @@ func (p *partition) earlier(offset int64) bool {
 
 // adopt goes on where the group's commit stands, if that is ahead.
 func (p *partition) adopt(offset int64) {
+	p.inherit(watermark.Mark{Offset: offset, Epoch: -1}, cursor.Metadata{})
+}
+
+// inherit goes on where the group's commit stands, if that is ahead, and owes it what
+// it says of the catalog. What was taken up here stays as it is: whoever made the commit
+// read again for births up to where he was, and we may have handed on more since.
+func (p *partition) inherit(at watermark.Mark, meta cursor.Metadata) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.start = max(p.start, offset)
-	p.saved.Offset = max(p.saved.Offset, offset)
+	p.start = max(p.start, at.Offset)
+	p.saved.Offset = max(p.saved.Offset, at.Offset)
 	p.expected = max(p.expected, p.start)
 	p.founding = -1
+	if !p.stands || at.Offset >= p.standing.Offset {
+		p.standing, p.stands = at, true
+	}
+	p.owed = max(p.owed, meta.Catalog)
+	p.outdate(meta.Anew)
+}
+
+// hold announces a write that belongs to no offset; end takes it back. False: the
+// partition has gone or is going.
+func (p *partition) hold() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.alive || p.draining {
+		return false
+	}
+	p.busy++
+	return true
 }
 
 // complete counts one settlement of the entry and gives back the bytes that it
@@ -306,19 +338,34 @@ func (p *partition) kill() (freed int64) {
 	return p.marks.OpenBytes()
 }
 
-// mark is what may be committed, when that is more than was.
-func (p *partition) mark() (watermark.Mark, bool) {
+// mark is what may be committed, when that is more than was: a higher offset, or the
+// same one with a newer version of the catalog.
+func (p *partition) mark() (markedPartition, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	mark, ok := p.marks.Mark()
-	if p.founding >= 0 && (!ok || mark.Offset <= p.saved.Offset) {
-		return watermark.Mark{Offset: p.founding, Epoch: -1}, p.committable()
+	if !p.committable() {
+		return markedPartition{}, false
 	}
-	return mark, ok && p.committable() && mark.Offset > p.saved.Offset
+	m := markedPartition{partition: p, catalog: p.took, anew: p.anew, since: p.since, rewinds: p.rewinds}
+	mark, ok := p.marks.Mark()
+	switch {
+	case ok && mark.Offset > p.saved.Offset:
+		m.Mark = mark
+	case p.founding >= 0:
+		m.Mark = watermark.Mark{Offset: p.founding, Epoch: -1}
+	case p.stands && p.took > p.owed:
+		m.Mark = p.standing
+	default:
+		return markedPartition{}, false
+	}
+	return m, true
 }
 
-// committable says whether offsets of this partition may be committed; mu is held.
-func (p *partition) committable() bool { return p.alive && p.refused == nil && !p.gone }
+// committable says whether offsets of this partition may be committed, which a version
+// of the catalog below the one in the group's commit may not go with; mu is held.
+func (p *partition) committable() bool {
+	return p.alive && p.refused == nil && !p.gone && p.took >= p.owed
+}
 
 // oldest is when the record that holds the mark was received; false when none does.
 func (p *partition) oldest() (time.Time, bool) {
@@ -328,11 +375,15 @@ func (p *partition) oldest() (time.Time, bool) {
 }
 
 // committed notes an acknowledged commit.
-func (p *partition) committed(mark watermark.Mark) {
+func (p *partition) committed(m markedPartition) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.founding = -1
-	if now, ok := p.marks.Mark(); ok && mark.Offset <= now.Offset { // else the log went back meanwhile
-		p.saved = mark
+	p.owed = max(p.owed, m.catalog)
+	if m.rewinds == p.rewinds { // else the log went back meanwhile
+		p.standing, p.stands = m.Mark, true
+	}
+	if now, ok := p.marks.Mark(); ok && m.Offset <= now.Offset {
+		p.saved = m.Mark
 	}
 }

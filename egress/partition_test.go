@@ -30,6 +30,7 @@ func idleMember(t *testing.T) *member {
 		group: "g", client: client, log: zap.NewNop(), revoke: 20 * time.Second,
 		budget: newBudget(1 << 20), forget: func([]*partition) {}, dog: &watchdog{}, handle: func(context.Context, *partition, held) {},
 		denied:     noneDenied(),
+		version:    func() int64 { return 0 },
 		untaken:    newWaits(health.NewSet(nil).Declare(health.Condition{Code: "assigned"})),
 		again:      map[string]takenAgain{},
 		partitions: map[topicPartition]*partition{}, dirty: make(chan struct{}, 1), committing: make(chan struct{}, 1),
@@ -221,7 +222,7 @@ func TestABacklogThatIsNeverEmptyDoesNotGrow(t *testing.T) {
 // afterwards must not be taken for what is tracked, and what is below stays open.
 func TestALogThatGoesBackIntoTheBacklog(t *testing.T) {
 	m := idleMember(t)
-	m.met = newMetrics(nil, func() (int, int) { return 0, 0 })
+	m.met = newMetrics(nil, func() (int, int) { return 0, 0 }, func() int { return 0 })
 	p := m.own("t", 0)
 	p.adopt(10)
 	records := func(from, to int64, key string) (list []*kgo.Record) {
@@ -236,7 +237,7 @@ func TestALogThatGoesBackIntoTheBacklog(t *testing.T) {
 	taken := map[string]int{}
 	var first *watermark.Entry
 	for p.backlog.len() > 0 {
-		h, _ := p.next(t.Context())
+		h, _ := p.next(t.Context(), nil)
 		e := p.push(h.record, 1, 0, time.Now())
 		if e == nil {
 			continue

@@ -19,10 +19,12 @@ type task struct {
 	subscription *catalog.Subscription
 	entry        *watermark.Entry
 	partition    *partition
+	reborn       *reborn     // its record is read again, for births, and has no entry; nil: it is not
 	processing   *processing // the span of its record; nil when nothing is traced
 	span         trace.Span  // of its attempt; nil when there is none
 	queued       time.Time   // when it entered the queue
 	size         int64       // bytes, against the queue's bound
+	acknowledged bool        // what settles it is; of whoever makes that write
 
 	unacknowledged *list.Element // of the settler, while its record is on its way
 }
@@ -95,10 +97,13 @@ type queue struct {
 	bytes     int64
 	inFlight  int
 	flying    int64         // bytes of what is in flight
-	runnable  bool          // stands in the dispatcher's ring
+	runnable  bool          // stands in the dispatcher's ring, or in line
+	inLine    bool          // waits outside of the ring for its tenant's rate
 	room      chan struct{} // closed when the queue is half empty again; nil when nobody waits
 	overdue   *time.Timer   // fires when the head has waited too long
 	overdueOn bool
+	allowance *allowance // of its tenant; nil: none
+	left      bool       // its subscription is not known any more
 }
 
 func (q *queue) len() int { return q.returned.len() + q.fresh.len() }

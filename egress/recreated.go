@@ -56,7 +56,10 @@ func (m *member) suspect(topic string) {
 // another one than that which was read. What is under way for the old one ends
 // first, as with any revoke.
 func (m *member) recreated(topic string) {
-	if !slices.Contains(m.topics, topic) {
+	m.mu.Lock()
+	read := slices.Contains(m.topics, topic)
+	m.mu.Unlock()
+	if !read {
 		return
 	}
 	now, err := m.lookUp(topic)
@@ -71,6 +74,7 @@ func (m *member) recreated(topic string) {
 		}
 	}
 	m.topicIDs[topic] = now
+	m.anew[topic] = m.version()
 	m.mu.Unlock()
 	m.log.Error("a topic was deleted and made again: reading the new one from its beginning", zap.String("group", m.group), zap.String("topic", topic))
 	m.client.PurgeTopicsFromClient(topic) // also what it remembers of the topic's id

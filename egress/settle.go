@@ -62,7 +62,8 @@ func (s *settler) close() {
 }
 
 // parkSteps are the waits of deliveries that are parked without an attempt: the
-// n-th time in a row takes the n-th, and the last one from then on.
+// n-th time in a row takes the n-th, and the last one from then on. Only a tenant's
+// rate says by itself when it is worth coming back.
 var parkSteps = [...]string{"5s", "30s", "5m", "30m"}
 
 // park parks the task without an attempt.
@@ -73,7 +74,17 @@ func (e *Egress) park(t *task, why parkedReason) {
 }
 
 func (s *settler) parkBegun(t *task, why parkedReason) {
-	tier, _ := delay.Find(parkSteps[min(t.delivery.Waits, len(parkSteps)-1)])
+	if why == parkedRate { // known to the second, so it need not try
+		plan := delay.UpTo(s.e.dispatch.turn(t.subscription.Owner))
+		t.delivery.Waits++
+		s.carryOn(t, plan[0], time.Now().Add(plan[0].Wait), plan[1:], why)
+		return
+	}
+	step := parkSteps[min(t.delivery.Waits, len(parkSteps)-1)]
+	if why == parkedBehind {
+		step = parkSteps[0] // the catalog comes within seconds, however long it waited before
+	}
+	tier, _ := delay.Find(step)
 	t.delivery.Waits++
 	s.carryOn(t, tier, time.Now().Add(tier.Wait), nil, why)
 }
@@ -141,6 +152,7 @@ func (s *settler) produce(w *write) {
 		}
 		s.e.denied.Note("WRITE", w.record.Topic, nil)
 		w.acknowledged()
+		w.task.acknowledged = true
 		s.e.settled(w.task)
 		s.done(w.task)
 	})
@@ -150,6 +162,9 @@ func (s *settler) produce(w *write) {
 func (s *settler) done(t *task) {
 	s.waiting.remove(t)
 	t.partition.end()
+	if t.reborn != nil {
+		t.reborn.done(t.acknowledged)
+	}
 }
 
 // again makes a failed write again, and lets its task go when that is no use: in a

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
 
 	"causeway/pkg/cursor"
 )
@@ -81,4 +82,25 @@ func (m *member) topicOf(id [16]byte) string {
 		}
 	}
 	return ""
+}
+
+// addTopics lets the group read topics that were declared while it runs, and gives those
+// that are new to it. It goes on with topics whose sources have gone: what is left in
+// them was accepted, and whoever matches it gets it.
+func (m *member) addTopics(topics []string) (fresh []string) {
+	m.mu.Lock()
+	for _, topic := range topics {
+		if !slices.Contains(m.topics, topic) {
+			fresh = append(fresh, topic)
+		}
+	}
+	m.topics = slices.Concat(m.topics, fresh)
+	halted := m.halted
+	m.mu.Unlock()
+	if len(fresh) == 0 || halted {
+		return nil
+	}
+	m.log.Info("reading new topics", zap.String("group", m.group), zap.Strings("topics", fresh))
+	m.client.AddConsumeTopics(fresh...) // and joins the group, if there was nothing to join for
+	return fresh
 }

@@ -201,11 +201,21 @@ func (p *partition) forgotten() (offset int64, forgotten bool) {
 }
 
 // stalled says whether tasks wait although no attempt is under way that could make
-// room for theirs. Started is how many have begun so far.
+// room for theirs, and not for their tenant's rate either. Started is how many have
+// begun so far.
 func (d *dispatcher) stalled() (started int64, stalled bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.started, d.waiting > 0 && d.running == 0 && !d.stopped
+	if d.waiting == 0 || d.running > 0 || d.stopped {
+		return d.started, false
+	}
+	now := time.Now()
+	for _, q := range d.queues {
+		if q.len() > 0 && !q.usedUp(now) {
+			return d.started, true
+		}
+	}
+	return d.started, false
 }
 
 // quit takes the process out of the group without the group's client, which may be

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,8 +11,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
-	"causeway/pkg/catalog"
 	"causeway/schemas"
 )
 
@@ -25,31 +27,23 @@ func TestAStuckWorkerGivesItsPartitionsUp(t *testing.T) {
 	}{
 		"an attempt that never ends": {func(e *Egress, _ *atomic.Bool, hang <-chan struct{}) {
 			attempt := e.dispatch.attempt
-			e.dispatch.attempt = func(t *task) {
+			e.dispatch.attempt = func(t *task) bool {
 				if t.event.ID != id {
-					attempt(t)
-					return
+					return attempt(t)
 				}
 				t.partition.begin(t.entry.Offset())
 				<-hang
+				return true
 			}
 		}, "an attempt"},
 		"a delivery that is dropped": {func(e *Egress, _ *atomic.Bool, _ <-chan struct{}) {
 			attempt := e.dispatch.attempt
-			e.dispatch.attempt = func(t *task) {
-				if t.event.ID != id {
-					attempt(t)
-				}
+			e.dispatch.attempt = func(t *task) bool {
+				return t.event.ID == id || attempt(t)
 			}
 		}, "webhooks.shop/0: offset 1 is not settled, and nobody is at it"},
 		"a record that is looked at for ever": {func(e *Egress, armed *atomic.Bool, hang <-chan struct{}) {
-			snapshot := e.o.Catalog()
-			e.o.Catalog = func() *catalog.Snapshot {
-				if armed.CompareAndSwap(true, false) {
-					<-hang
-				}
-				return snapshot
-			}
+			e.tracer = hangingTracer{noop.NewTracerProvider().Tracer(""), armed, hang}
 		}, "a record of webhooks.shop/0"},
 		"a queue that nobody serves": {func(e *Egress, _ *atomic.Bool, _ <-chan struct{}) {
 			e.dispatch.inFlight = 0
@@ -86,6 +80,20 @@ func TestAStuckWorkerGivesItsPartitionsUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// hangingTracer hangs once it is armed, in whoever begins a span.
+type hangingTracer struct {
+	trace.Tracer
+	armed *atomic.Bool
+	hang  <-chan struct{}
+}
+
+func (h hangingTracer) Start(ctx context.Context, name string, o ...trace.SpanStartOption) (context.Context, trace.Span) {
+	if h.armed.CompareAndSwap(true, false) {
+		<-h.hang
+	}
+	return h.Tracer.Start(ctx, name, o...)
 }
 
 // wantMembers looks how many are in the group of events.

@@ -16,7 +16,6 @@ import (
 	"go.uber.org/zap"
 
 	"causeway/egress/delay"
-	"causeway/egress/match"
 	"causeway/egress/target"
 	"causeway/pkg/catalog"
 	"causeway/pkg/health"
@@ -42,8 +41,9 @@ type Egress struct {
 	writing      *health.Handle // Kafka takes what settles deliveries
 	untaken      *waits         // partitions that are ours and not read yet
 	lookingUp    chan struct{}  // holds a token while a delay record's schema is looked up
-	// disabled holds the uids of subscriptions that answered 410. It is this
-	// process's knowledge until the catalog keeps it.
+	behind       *waits         // partitions whose commit is of a newer catalog than this process has read
+	// disabled holds the uids of subscriptions that answered 410, and the version of
+	// the entry that did. It is this process's knowledge until the catalog keeps it.
 	disabled  sync.Map
 	budget    *budget
 	dog       watchdog
@@ -58,11 +58,6 @@ type Egress struct {
 	end context.CancelCauseFunc
 	// sending is the context of all attempts; it ends when a stop takes too long.
 	sending context.Context
-}
-
-type indexed struct {
-	snapshot *catalog.Snapshot
-	index    *match.Index
 }
 
 // New makes an Egress that does nothing before Run.
@@ -82,6 +77,7 @@ func New(o Options) *Egress {
 	e.served.OK()
 	e.unresolved = newWaits(o.Health.Declare(health.Condition{Code: "egress_schemas", Title: "egress can look up the schemas of records"}))
 	e.untaken = newWaits(o.Health.Declare(health.Condition{Code: "egress_assigned", Title: "egress reads every partition that the groups gave it"}))
+	e.behind = newWaits(o.Health.Declare(health.Condition{Code: "egress_catalog", Title: "egress has read the catalog as far as its partitions need"}))
 	e.writing = o.Health.Declare(health.Condition{Code: "egress_writes", Title: "Kafka takes the records that egress writes"})
 	e.lookingUp = make(chan struct{}, 1)
 	e.foreignThere = o.Health.Declare(health.Condition{Code: "foreign_topics", Title: "the foreign topics are there"})
@@ -89,13 +85,16 @@ func New(o Options) *Egress {
 	e.moving.OK()
 	e.dispatch = &dispatcher{
 		tasks: o.QueueTasks, bytes: o.QueueBytes, inFlight: o.InFlight, wait: o.QueueWait,
-		queues: map[uuid.UUID]*queue{}, dog: &e.dog,
+		queues: map[uuid.UUID]*queue{}, allowances: map[string]*allowance{}, dog: &e.dog,
 		attempt: e.attempt,
-		park:    func(t *task) { e.park(t, parkedQueueWait) },
+		park:    e.park,
 		// A subscription that is alone on its partition holds nobody up by waiting.
-		parkable: func(t *task) bool { return !e.alone(t.partition, t.subscription) },
+		parkable: func(t *task) bool {
+			sub := e.snapshot().Subscription(t.delivery.Subscription)
+			return sub == nil || !e.alone(t.partition, sub)
+		},
 	}
-	e.met = newMetrics(o.Registerer, e.dispatch.depth)
+	e.met = newMetrics(o.Registerer, e.dispatch.depth, e.dispatch.limited)
 	return e
 }
 
@@ -161,6 +160,9 @@ func (e *Egress) Run(ctx context.Context) error {
 	}
 	go e.journal.run()
 	loops.Go(func() { e.watchLag(ctx, e.settle.client) })
+	if e.o.Changed != nil {
+		loops.Go(func() { e.follow(ctx, events) })
+	}
 	loops.Go(func() { e.watchForeign(ctx, e.settle.client) })
 	loops.Go(func() {
 		if err := e.watch(ctx, events, delayed); err != nil {
@@ -267,7 +269,7 @@ const fetchWait = 50 * time.Millisecond
 func (e *Egress) join(name string, committed known, tiers map[string]delay.Tier, handle func(context.Context, *partition, held), topics []string) (*member, error) {
 	group := e.o.Kafka.Prefix + name
 	m := &member{
-		group: group, instance: e.o.Kafka.InstanceID, cluster: e.cluster, topics: topics, tiers: tiers, atEnd: e.beginAtEnd(), handle: handle, budget: e.budget, forget: e.dispatch.forget,
+		group: group, instance: e.o.Kafka.InstanceID, cluster: e.cluster, topics: topics, tiers: tiers, atEnd: e.beginAtEnd(), handle: handle, version: func() int64 { return e.snapshot().Version }, declared: e.declared, budget: e.budget, forget: e.dispatch.forget,
 		revoke: e.o.RevokeWait, pace: e.o.CommitEvery,
 		log: e.log, met: e.met, served: e.served, untaken: e.untaken, losses: e.losses, denied: e.denied, known: committed, dog: &e.dog, end: e.end,
 		joined:     e.o.Health.Declare(health.Condition{Code: "egress_group_" + name, Title: "egress is in the group " + group, Readiness: true}),
@@ -275,10 +277,14 @@ func (e *Egress) join(name string, committed known, tiers map[string]delay.Tier,
 		topicIDs:   map[string]kadm.TopicID{},
 		suspects:   map[string]bool{},
 		again:      map[string]takenAgain{},
+		anew:       map[string]int64{},
 		fetched:    map[topicPartition]fetchedCommit{},
 		committing: make(chan struct{}, 1),
 		ready:      make(chan struct{}),
 		dirty:      make(chan struct{}, 1),
+	}
+	if len(tiers) == 0 {
+		m.takeUp = e.takeUp
 	}
 	opts := append(e.o.Kafka.Consumer(group), m.options(e.sending, topics)...)
 	opts = append(opts, kgo.FetchMaxWait(fetchWait))
@@ -294,41 +300,6 @@ func (e *Egress) join(name string, committed known, tiers map[string]delay.Tier,
 	return m, nil
 }
 
-// snapshot is the catalog as it is now.
-func (e *Egress) snapshot() *catalog.Snapshot { return e.current().snapshot }
-
-// current gives the catalog with its index, made when the catalog has changed.
-func (e *Egress) current() *indexed {
-	snapshot := e.o.Catalog()
-	if x := e.indexed.Load(); x != nil && x.snapshot == snapshot {
-		return x
-	}
-	x := &indexed{snapshot: snapshot, index: match.New(snapshot)}
-	e.indexed.Store(x)
-	e.countSubscriptions()
-	return x
-}
-
-// countSubscriptions keeps the gauge of their states.
-func (e *Egress) countSubscriptions() {
-	var live, disabled float64
-	for _, sub := range e.o.Catalog().Subscriptions {
-		if e.live(sub) {
-			live++
-		} else {
-			disabled++
-		}
-	}
-	e.met.subscriptions.WithLabelValues("live").Set(live)
-	e.met.subscriptions.WithLabelValues("disabled").Set(disabled)
-}
-
-// live says whether deliveries of the subscription are attempted.
-func (e *Egress) live(sub *catalog.Subscription) bool {
-	_, off := e.disabled.Load(sub.UID)
-	return !off
-}
-
 // alone says whether no other live subscription reads what the partition holds:
 // then waiting for this one hurts nobody, and writes nothing.
 func (e *Egress) alone(p *partition, sub *catalog.Subscription) bool {
@@ -342,9 +313,10 @@ func (e *Egress) starves(p *partition, sub *catalog.Subscription) bool {
 }
 
 func (e *Egress) anyOther(p *partition, sub *catalog.Subscription, holds func(*catalog.Subscription) bool) bool {
-	others := e.snapshot().Subscriptions
+	now := e.current()
+	others := now.snapshot.Subscriptions
 	if p.tier.Wait == 0 {
-		others = e.current().index.Subscribed(p.topic)
+		others = now.topic(p.topic).subscribed
 	}
 	return slices.ContainsFunc(others, func(other *catalog.Subscription) bool {
 		return other.UID != sub.UID && e.live(other) && holds(other)

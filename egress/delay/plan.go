@@ -35,6 +35,26 @@ func Plan(wait time.Duration) []Tier {
 	return best
 }
 
+// Grain is how exact UpTo is.
+const Grain = 5 * time.Second
+
+// UpTo makes a wait of whole tiers, longest first: the largest sum that is not above it
+// and is one of the grain, which is also the least. It may take many tiers, unlike Plan:
+// it is for those who come one by one, and would come all at once otherwise.
+func UpTo(wait time.Duration) []Tier {
+	var plan []Tier
+	for _, t := range slices.Backward(Tiers()) {
+		for ; t.Wait >= Grain && t.Wait <= wait; wait -= t.Wait {
+			plan = append(plan, t)
+		}
+	}
+	if len(plan) == 0 {
+		least, _ := Find("5s")
+		plan = append(plan, least)
+	}
+	return plan
+}
+
 func sum(tiers []Tier) (total time.Duration) {
 	for _, t := range tiers {
 		total += t.Wait

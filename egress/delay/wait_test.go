@@ -122,3 +122,22 @@ func BenchmarkPlan(b *testing.B) {
 		Plan(37 * time.Second)
 	}
 }
+
+func TestUpToIsTheLargestSumThatIsNotTooLong(t *testing.T) {
+	for _, tc := range []struct {
+		wait time.Duration
+		want []string
+	}{
+		{0, []string{"5s"}},
+		{5 * time.Second, []string{"5s"}},
+		{10*time.Second - 1, []string{"5s"}},
+		{17 * time.Second, []string{"5s", "5s", "5s"}},
+		{30 * time.Second, []string{"30s"}},
+		{12*time.Minute + 46*time.Second, []string{"5m", "5m", "30s", "30s", "30s", "30s", "30s", "5s", "5s", "5s"}},
+		{30 * time.Minute, []string{"30m"}},
+	} {
+		if got := names(UpTo(tc.wait)); !slices.Equal(got, tc.want) {
+			t.Errorf("UpTo(%v) = %q, want %q", tc.wait, got, tc.want)
+		}
+	}
+}

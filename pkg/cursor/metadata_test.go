@@ -12,11 +12,13 @@ func TestMetadataRoundTrip(t *testing.T) {
 		"everything":         {Cluster: "MkU3OEVBNTcwNTJENDM2Qg", Catalog: 1 << 40, Record: time.UnixMilli(1_790_000_000_123), Topic: [16]byte{1, 15: 255}},
 		"nothing":            {},
 		"a first read":       {Cluster: "c1", Topic: [16]byte{7}, Since: time.UnixMilli(1_790_000_000_123)},
+		"a log made anew":    {Cluster: "c1", Catalog: 9, Topic: [16]byte{7}, Anew: Anew{Catalog: 1 << 40, Offset: 77}},
+		"both":               {Cluster: "c1", Since: time.UnixMilli(1_790_000_000_123), Anew: Anew{Catalog: 3}},
 		"a time before 1970": {Record: time.UnixMilli(-5)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Parse(m.String())
-			if err != nil || got.Cluster != m.Cluster || got.Catalog != m.Catalog || got.Topic != m.Topic || !got.Record.Equal(m.Record) || !got.Since.Equal(m.Since) {
+			if err != nil || got.Cluster != m.Cluster || got.Catalog != m.Catalog || got.Topic != m.Topic || !got.Record.Equal(m.Record) || !got.Since.Equal(m.Since) || got.Anew != m.Anew {
 				t.Errorf("Parse(%q) = %+v, %v; want %+v", m.String(), got, err, m)
 			}
 		})
@@ -48,10 +50,17 @@ func TestVersionThreeStaysReadable(t *testing.T) {
 	}
 }
 
+func TestVersionFourStaysReadable(t *testing.T) {
+	m := Metadata{Cluster: "c1", Catalog: 7, Anew: Anew{Catalog: 300, Offset: 5}}
+	if got, want := m.String(), "Y3d5BAcAAAAAAAAAAAAAAAAAAAAAAACsAgUCYzEyn4v4"; got != want {
+		t.Errorf("String() = %q, want %q", got, want)
+	}
+}
+
 func TestWhatIsNotOursIsToldApart(t *testing.T) {
 	good, _ := base64.StdEncoding.DecodeString(Metadata{Cluster: "c1"}.String())
 	newer := append([]byte(nil), good...)
-	newer[3] = 4
+	newer[3] = 5
 	damaged := append([]byte(nil), good...)
 	damaged[len(damaged)-5] ^= 1
 	for name, tc := range map[string]struct {
@@ -82,7 +91,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		again, err := Parse(m.String())
-		if err != nil || again.Cluster != m.Cluster || again.Catalog != m.Catalog || !again.Record.Equal(m.Record) || !again.Since.Equal(m.Since) {
+		if err != nil || again.Cluster != m.Cluster || again.Catalog != m.Catalog || !again.Record.Equal(m.Record) || !again.Since.Equal(m.Since) || again.Anew != m.Anew {
 			t.Errorf("%+v became %+v, %v", m, again, err)
 		}
 	})

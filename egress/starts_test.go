@@ -1,0 +1,119 @@
+package egress
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"causeway/egress/watermark"
+	"causeway/pkg/catalog"
+	"causeway/pkg/cursor"
+)
+
+func TestWhereASubscriptionBegins(t *testing.T) {
+	own := map[string]catalog.Start{"t": {Added: 5, Offsets: []int64{10, 20}}}
+	declared := &catalog.Source{Name: "late", Topic: "t", Starts: map[string]catalog.Start{"t": {Added: 7, Offsets: []int64{30}}}}
+	second := &catalog.Source{Name: "later", Topic: "t", Starts: map[string]catalog.Start{"t": {Added: 9, Offsets: []int64{90}}}}
+	moved := &catalog.Source{Name: "moved", Topic: "u", Starts: map[string]catalog.Start{"t": {Added: 1, Offsets: []int64{1}}}}
+	for name, tc := range map[string]struct {
+		starts  map[string]catalog.Start
+		sources []*catalog.Source
+		id      int32
+		anew    cursor.Anew
+		added   int64
+		offset  int64
+	}{
+		"at its own start":                             {own, []*catalog.Source{declared}, 1, cursor.Anew{}, 5, 20},
+		"at 0 of a partition that came later":          {own, nil, 2, cursor.Anew{}, 5, 0},
+		"where a topic was declared later":             {map[string]catalog.Start{"u": {Added: 5}}, []*catalog.Source{declared}, 0, cursor.Anew{}, 7, 30},
+		"the same, with no start of its own at all":    {nil, []*catalog.Source{declared}, 0, cursor.Anew{}, 7, 30},
+		"where the first of two sources declared it":   {nil, []*catalog.Source{second, declared}, 0, cursor.Anew{}, 7, 30},
+		"at the oldest, where one was always there":    {nil, []*catalog.Source{declared, {Name: "first", Topic: "t"}, second}, 0, cursor.Anew{}, 0, 0},
+		"not where a source had its topic before":      {nil, []*catalog.Source{moved}, 0, cursor.Anew{}, 0, 0},
+		"nowhere in the process file":                  {nil, []*catalog.Source{{Name: "s", Topic: "t"}}, 0, cursor.Anew{}, 0, 0},
+		"at 0 of a log made anew":                      {own, nil, 1, cursor.Anew{Catalog: 5}, 5, 0},
+		"where a log lost its end":                     {own, nil, 1, cursor.Anew{Catalog: 6, Offset: 15}, 5, 15},
+		"below where a log lost its end":               {own, nil, 0, cursor.Anew{Catalog: 6, Offset: 15}, 5, 10},
+		"at its own start, when the log was anew then": {own, nil, 1, cursor.Anew{Catalog: 4}, 5, 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sub := &catalog.Subscription{UID: uuid.New(), Topics: []string{"t*"}, Starts: tc.starts}
+			view := newIndexed(catalog.NewSnapshot(9, tc.sources, []*catalog.Subscription{sub})).topic("t")
+			start := view.start(sub, "t")
+			if got := firstOffset(start, tc.id, tc.anew); start.Added != tc.added || got != tc.offset {
+				t.Errorf("added by %d, at %d; want %d, %d", start.Added, got, tc.added, tc.offset)
+			}
+		})
+	}
+}
+
+func TestBirthsAreWhatWasPassedBy(t *testing.T) {
+	sub := func(version, start int64) *catalog.Subscription {
+		return &catalog.Subscription{UID: uuid.New(), Topics: []string{"t"}, Starts: map[string]catalog.Start{"t": {Added: version, Offsets: []int64{start}}}}
+	}
+	old, passed, ahead, newest := sub(10, 0), sub(11, 490), sub(12, 500), sub(13, 480)
+	x := newIndexed(catalog.NewSnapshot(13, nil, []*catalog.Subscription{old, passed, ahead, newest}))
+	p := &partition{topic: "t"}
+	for name, tc := range map[string]struct {
+		took, floor, next int64
+		want              []*catalog.Subscription
+		from              int64
+	}{
+		"two of three new ones":              {10, 0, 500, []*catalog.Subscription{passed, newest}, 480},
+		"what is taken up is none":           {12, 0, 500, []*catalog.Subscription{newest}, 480},
+		"nothing was handed on":              {0, 0, 0, nil, 0},
+		"where the log began":                {10, 485, 500, []*catalog.Subscription{passed, newest}, 485},
+		"nothing is left of what was passed": {10, 500, 500, nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			starts, from := x.births(p, tc.took, tc.floor, tc.next, cursor.Anew{})
+			if len(starts) != len(tc.want) || from != tc.from {
+				t.Errorf("%d births from %d, want %d from %d", len(starts), from, len(tc.want), tc.from)
+			}
+			for _, sub := range tc.want {
+				if _, ok := starts[sub.UID]; !ok {
+					t.Errorf("the one of version %d is missing", sub.Starts["t"].Added)
+				}
+			}
+		})
+	}
+}
+
+// What a commit says of the catalog is owed: nothing is committed below it.
+func TestTheVersionInACommitNeverGoesDown(t *testing.T) {
+	m := idleMember(t)
+	p := m.own("t", 0)
+	p.inherit(watermark.Mark{Offset: 10, Epoch: 3, Record: time.UnixMilli(5)}, cursor.Metadata{Catalog: 10})
+	p.tookUp(10)
+	if c, ok := p.mark(); ok {
+		t.Errorf("%+v is to be committed although nothing changed", c)
+	}
+	p.complete(p.push(&kgo.Record{Offset: 10}, 1, 0, time.Now()))
+	p.inherit(watermark.Mark{Offset: 10, Epoch: 3}, cursor.Metadata{Catalog: 12}) // another one's, of meanwhile
+	if c, ok := p.mark(); ok {
+		t.Errorf("version %d is to be committed on top of 12", c.catalog)
+	}
+	p.tookUp(12)
+	c, ok := p.mark()
+	if !ok || c.Offset != 11 || c.catalog != 12 {
+		t.Fatalf("%+v %t, want offset 11 with version 12", c, ok)
+	}
+	p.committed(c)
+	if c, ok := p.mark(); ok {
+		t.Errorf("%+v is to be committed again", c)
+	}
+	if !p.tookUp(13) {
+		t.Error("a newer version is nothing to commit")
+	}
+	if c, ok = p.mark(); !ok || c.Offset != 11 || c.catalog != 13 {
+		t.Errorf("%+v %t, want the same offset with version 13", c, ok)
+	}
+	p.rewind(5)
+	p.committed(c) // of before the log went back
+	p.tookUp(14)
+	if c, ok := p.mark(); ok {
+		t.Errorf("offset %d is to be committed of a log that went back to 5", c.Offset)
+	}
+}
