@@ -26,6 +26,16 @@ func (b *bucket) take(now, cost, credit int64) (wait time.Duration, ok bool) {
 	}
 }
 
+// forgive leaves no more to be paid than the credit, which has become smaller.
+func (b *bucket) forgive(now, credit int64) {
+	for {
+		paid := b.paid.Load()
+		if paid <= now+credit || b.paid.CompareAndSwap(paid, now+credit) {
+			return
+		}
+	}
+}
+
 const (
 	addressRows  = 2
 	addressSlots = 1 << 15 // buckets a row: 512 KiB in all
@@ -61,7 +71,8 @@ func newAddressLimit(perSecond float64, burst int) *addressLimit {
 // costOf turns a rate into the nanoseconds that one costs and the credit of one
 // second's worth, but at least of one.
 func costOf(perSecond float64) (cost, credit int64) {
-	cost = max(1, int64(float64(time.Second)/perSecond))
+	const most = 1e18 // thirty years, so that sums stay what they are
+	cost = max(1, int64(min(float64(time.Second)/perSecond, most)))
 	return cost, max(cost, int64(time.Second))
 }
 

@@ -145,6 +145,12 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (answ
 		return answer{}, errUnknownSource
 	}
 	v.source = src
+	switch {
+	case src.Fault != nil:
+		return answer{}, fmt.Errorf("%w: %w", errFault, src.Fault)
+	case src.Paused:
+		return answer{}, errPaused
+	}
 	if v.client, v.peer = s.proxies.client(r); len(src.AllowCIDRs) > 0 && !containsAddr(src.AllowCIDRs, v.client) {
 		return answer{}, errAddress
 	}

@@ -41,12 +41,13 @@ type sourceRate struct {
 	cost, credit atomic.Int64 // nanoseconds; cost 0: no limit
 }
 
-func (r *sourceRate) set(perSecond float64) {
+func (r *sourceRate) set(perSecond float64, now int64) {
 	if perSecond <= 0 {
 		r.cost.Store(0)
 		return
 	}
 	cost, credit := costOf(perSecond)
+	r.forgive(now, credit) // one webhook at 1/h would cost another hour at 500/s
 	r.credit.Store(credit)
 	r.cost.Store(cost)
 }
@@ -97,7 +98,7 @@ func (s *Server) rebuild(snapshot *catalog.Snapshot) *table {
 		if rate == nil {
 			rate = &sourceRate{}
 		}
-		rate.set(spec.Rate)
+		rate.set(spec.Rate, s.now())
 		topic := t.topics[spec.Topic]
 		if topic == nil {
 			topic = old.topics[spec.Topic]
@@ -127,8 +128,6 @@ func (s *Server) newSource(spec *catalog.Source, rate *sourceRate, topic *budget
 	src := &source{
 		Source:       spec,
 		maxBody:      maxBody,
-		methods:      spec.Provider.Methods(),
-		verifiedBy:   spec.Provider.VerifiedBy(),
 		replyTimeout: s.options.ReplyTimeout,
 		rate:         rate,
 		inFlight:     topic,
@@ -138,10 +137,14 @@ func (s *Server) newSource(spec *catalog.Source, rate *sourceRate, topic *budget
 		name:         []byte(spec.Name),
 		contentType:  []string{"application/json"},
 	}
-	src.allow = strings.Join(src.methods, ", ")
 	for _, name := range spec.Headers {
 		src.headers = append(src.headers, headerName{name, http.CanonicalHeaderKey(name)})
 	}
+	if spec.Fault != nil {
+		return src // nothing of it is served
+	}
+	src.methods, src.verifiedBy = spec.Provider.Methods(), spec.Provider.VerifiedBy()
+	src.allow = strings.Join(src.methods, ", ")
 	if reply, ok := spec.Provider.Reply(); ok {
 		src.reply, src.contentType = &reply, contentType(reply)
 	}

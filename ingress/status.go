@@ -13,6 +13,8 @@ import (
 var (
 	errNoRoute         = errors.New("no such path")
 	errUnknownSource   = errors.New("unknown source")
+	errPaused          = errors.New("source paused")
+	errFault           = errors.New("source cannot be used")
 	errAddress         = errors.New("address not allowed")
 	errMethod          = errors.New("method not allowed")
 	errAddressRate     = errors.New("too many requests of one address")
@@ -57,6 +59,14 @@ func refusals() []refusal {
 		{
 			errUnknownSource, http.StatusNotFound, "unknown_source", "Unknown source",
 			"The last part of the URL is not the name of a source that is configured here.", 0,
+		},
+		{
+			errPaused, http.StatusServiceUnavailable, "source_paused", "Source paused",
+			"The source was paused and takes nothing for now. Send it again later.", 60,
+		},
+		{
+			errFault, http.StatusServiceUnavailable, "source_unusable", "Source not usable",
+			"What the catalog says of the source cannot be used here; causeway's log says why. Send it again later.", 30,
 		},
 		{
 			errAddress, http.StatusForbidden, "address_not_allowed", "Address not allowed",
