@@ -1,0 +1,337 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"causeway/pkg/catalog"
+)
+
+const (
+	updateTimeout = 10 * time.Second
+	applyTimeout  = time.Minute
+	tries         = 5
+)
+
+// plan works out a change from the catalog as it is, and may be called again with a
+// newer one.
+type plan func(*catalog.State) (catalog.Changes, error)
+
+// changing is one change on its way into the catalog.
+type changing struct {
+	s       *Server
+	v       *visit
+	plan    plan
+	action  string        // of the audit records; "": what each entry's difference is
+	timeout time.Duration // of writing; 0: updateTimeout
+	// place says where in the request an entry was written down.
+	place func(*catalog.Entry) string
+	// minds says which faults of an entry count; nil: all. One that is wrong by now, since
+	// its source has gone or its secret cannot be read here, can still be paused.
+	minds func(catalog.Fault) bool
+
+	// differences are those that the plan of a set found itself; nil: they have to be
+	// found.
+	differences func() []catalog.Difference
+	set         string
+
+	ends     map[string][]int64 // where topics ended, of those that were asked
+	prepared map[string]bool    // topics that were made, or were there
+	asked    *worked            // what was worked out while Kafka was asked
+}
+
+// worked is a change that is whole, and the state that it is for.
+type worked struct {
+	state   *catalog.State
+	changes catalog.Changes
+}
+
+// large is how many entries a change must have for it to be worth finding out that
+// nobody has changed the catalog, instead of planning it again.
+const large = 1000
+
+// holds says whether the change is as good for another state: one with the same
+// entries.
+func (d *worked) holds(now *catalog.State) bool {
+	if d == nil || len(d.changes.Put)+len(d.changes.Remove) < large || d.state.Len() != now.Len() || d.state.Unwritten() != now.Unwritten() {
+		return false
+	}
+	for _, kind := range []catalog.Kind{catalog.KindSource, catalog.KindSubscription, catalog.KindTenant, catalog.KindKey} {
+		for e := range now.All(kind) {
+			if d.state.Entry(kind, e.UID) != e {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// errAgain means that the catalog has moved on so that more has to be asked of Kafka.
+var errAgain = errors.New("the catalog changed meanwhile")
+
+// do makes the change. What Kafka has to be asked, and which topics have to be made, is
+// worked out from the catalog as this process knows it, before the catalog is held;
+// then the change is planned again with the newest, and when that needs more, all
+// begins anew. Only what the newest says is a refusal: this process may be behind.
+func (c *changing) do(ctx context.Context) (*catalog.State, error) {
+	c.ends, c.prepared = map[string][]int64{}, map[string]bool{}
+	c.timeout = max(c.timeout, updateTimeout)
+	// Nobody hears the answer of a request that has gone away, but what it asked for is
+	// done or not done, and the same request sent again wants to know which.
+	ctx, end := context.WithTimeout(context.WithoutCancel(ctx), 2*c.timeout) // asking and writing, with all tries
+	defer end()
+	state := c.s.o.Catalog.State()
+	for range tries {
+		if err := c.ask(ctx, state); err != nil {
+			return nil, err
+		}
+		var newest *catalog.State
+		writing, cancel := context.WithTimeout(ctx, c.timeout)
+		done, err := c.s.o.Catalog.Update(writing, func(now *catalog.State) (catalog.Changes, error) {
+			newest = now
+			if c.asked.holds(now) {
+				return c.audited(now, c.asked.changes), nil
+			}
+			changes, err := c.checked(now, c.known)
+			if err != nil {
+				return catalog.Changes{}, err
+			}
+			return c.audited(now, changes), nil
+		})
+		cancel()
+		if !errors.Is(err, errAgain) {
+			return done, wrote(err)
+		}
+		state = newest
+	}
+	return nil, refuse(http.StatusServiceUnavailable, "busy", "others change the catalog all the time: nothing was changed, try again").with("Retry-After", "1")
+}
+
+// checked is the planned change with all that is checked and added before it is written.
+func (c *changing) checked(state *catalog.State, ends func(topics []string) (map[string][]int64, error)) (catalog.Changes, error) {
+	changes, err := c.plan(state)
+	if err != nil || len(changes.Put) == 0 && len(changes.Remove) == 0 {
+		return changes, err
+	}
+	checker := catalog.NewChecker(state, c.s.o.Checks)
+	if refusals := c.check(checker, changes); len(refusals) > 0 {
+		return catalog.Changes{}, c.refused(refusals)
+	}
+	for _, topic := range fresh(state, changes) {
+		if !c.prepared[topic.Name] && c.s.o.Prepare != nil {
+			return changes, errAgain
+		}
+	}
+	if c.s.o.Ends == nil {
+		ends = nowhere
+	}
+	return changes, checker.Begin(changes, ends)
+}
+
+// check gives what is wrong with the changes and counts.
+func (c *changing) check(checker *catalog.Checker, changes catalog.Changes) []catalog.Refusal {
+	refusals := checker.CheckChanges(changes, c.v.author())
+	if c.minds == nil {
+		return refusals
+	}
+	return slices.DeleteFunc(refusals, func(r catalog.Refusal) bool {
+		return !slices.ContainsFunc(r.Faults, c.minds)
+	})
+}
+
+// Of what changes no spec nothing can be wrong, and of a rotation only the new secret.
+func nothing(catalog.Fault) bool { return false }
+
+func newSecret(f catalog.Fault) bool { return slices.Equal(f.Path, []string{"secrets", "0"}) }
+
+func nowhere([]string) (map[string][]int64, error) { return nil, nil }
+
+// ask asks Kafka what a change needs, which is nothing for most. A refusal is left to
+// the newest catalog.
+func (c *changing) ask(ctx context.Context, state *catalog.State) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	changes, err := c.plan(state)
+	if err != nil {
+		return nil //nolint:nilerr // said when the newest catalog says it too
+	}
+	checker := catalog.NewChecker(state, c.s.o.Checks)
+	if len(c.check(checker, changes)) > 0 {
+		return nil
+	}
+	if topics := fresh(state, changes); c.s.o.Prepare != nil && len(topics) > 0 {
+		if err := c.s.o.Prepare(ctx, topics); err != nil {
+			c.s.log.Warn("topics of sources could not be made", zap.String("request", c.v.request), zap.Error(err))
+			return refuse(http.StatusConflict, "topic_not_made", "the source was not made, because its topic could not be: %v", err)
+		}
+		for _, topic := range topics {
+			c.prepared[topic.Name] = true
+		}
+	}
+	asking := func(topics []string) (map[string][]int64, error) {
+		ends, err := c.s.o.Ends(ctx, topics)
+		if err != nil {
+			c.s.log.Warn("Kafka did not say where topics end", zap.String("request", c.v.request), zap.Error(err))
+			return nil, refuse(http.StatusServiceUnavailable, "kafka_unavailable", "Kafka did not say where the topics end, so nobody can say where this begins: nothing was changed, try again when Kafka is well").with("Retry-After", "5")
+		}
+		for _, topic := range topics {
+			c.ends[topic] = ends[topic]
+		}
+		return ends, nil
+	}
+	if c.s.o.Ends == nil {
+		asking = nowhere
+	}
+	if err := checker.Begin(changes, asking); err != nil {
+		return err
+	}
+	c.asked = &worked{state, changes}
+	return nil
+}
+
+// known gives what was asked before the catalog was held.
+func (c *changing) known(topics []string) (map[string][]int64, error) {
+	if slices.ContainsFunc(topics, func(topic string) bool { _, asked := c.ends[topic]; return !asked }) {
+		return nil, errAgain
+	}
+	return c.ends, nil
+}
+
+// fresh are the topics of the sources that the changes make.
+func fresh(state *catalog.State, changes catalog.Changes) []NewTopic {
+	var topics []NewTopic
+	for _, e := range changes.Put {
+		if e.Kind != catalog.KindSource || state.Entry(e.Kind, e.UID) != nil {
+			continue
+		}
+		if spec, err := e.Source(); err == nil {
+			topics = append(topics, NewTopic{topicOf(spec), spec.Partitions, spec.ReplicationFactor, int64(spec.MaxBody)})
+		}
+	}
+	return topics
+}
+
+func topicOf(spec catalog.SourceSpec) string {
+	if spec.Topic != "" {
+		return spec.Topic
+	}
+	return "webhooks." + spec.Name
+}
+
+// refused is everything that the checks say, where it was written down.
+func (c *changing) refused(refusals []catalog.Refusal) error {
+	var all []catalog.Fault
+	for _, r := range refusals {
+		place := c.place(r.Entry)
+		for _, f := range r.Faults {
+			if c.minds != nil && !c.minds(f) {
+				continue
+			}
+			at := place
+			path := slices.DeleteFunc(slices.Clone(f.Path), func(part string) bool { return part == "" })
+			switch {
+			case place == inSecret:
+				path = nil
+			case len(path) > 0 && path[0] == "owner" && place == inSpec:
+				at, path = "body.tenant", nil
+			}
+			all = append(all, catalog.Fault{Path: append([]string{at}, path...), Text: c.v.told(r.Entry, f.Text)})
+		}
+	}
+	if c.place(refusals[0].Entry) == inPath {
+		p := refuse(http.StatusConflict, "in_use", "it cannot be removed: %s", all[0].Text)
+		return p
+	}
+	return invalid(all)
+}
+
+// Where an entry of a request stands.
+const (
+	inSpec   = "body.spec"
+	inSecret = "body.secret"
+	inPath   = "path"
+)
+
+// told is a text as the visitor may read it: how the operator's machines name a secret
+// is not a tenant's to know.
+func (v *visit) told(e *catalog.Entry, text string) string {
+	if v.tenant == "" {
+		return text
+	}
+	for _, secret := range secretsOf(e) {
+		if strings.HasPrefix(handle(secret, true), keptScheme) && strings.Contains(text, secret) {
+			return "this secret cannot be used: send another one, or ask the operator"
+		}
+	}
+	return text
+}
+
+func standing(place string) func(*catalog.Entry) string {
+	return func(*catalog.Entry) string { return place }
+}
+
+// audited is the change with who makes it.
+func (c *changing) audited(state *catalog.State, changes catalog.Changes) catalog.Changes {
+	like := c.v.audit("")
+	if c.differences != nil {
+		like.Set = c.set
+		changes.Audit = catalog.Audit(c.differences(), like)
+		return changes
+	}
+	add := func(d catalog.Difference, set string) {
+		like.Set = set
+		records := catalog.Audit([]catalog.Difference{d}, like)
+		if c.action != "" {
+			records[0].Action = string(d.Kind) + "." + c.action
+		}
+		changes.Audit = append(changes.Audit, records...)
+	}
+	for _, e := range changes.Put {
+		add(catalog.Compare(state.Entry(e.Kind, e.UID), e), e.Set)
+	}
+	for _, e := range changes.Remove {
+		add(catalog.Compare(e, nil), e.Set)
+	}
+	return changes
+}
+
+// audit is a record of what the visitor does.
+func (v *visit) audit(action string) catalog.AuditRecord {
+	return catalog.AuditRecord{At: time.Now(), Who: v.who, Tenant: v.tenant, Action: action, Request: v.request, Remote: v.remote}
+}
+
+// author is the visitor as the checks know him.
+func (v *visit) author() catalog.Author {
+	return catalog.Author{Tenant: v.tenant, References: v.tenant == "" && v.rights[mayReference], AllReferences: v.insider}
+}
+
+// errWrite is an error of the catalog itself, not of what was to be written.
+type errWrite struct{ error }
+
+func (e errWrite) Unwrap() error { return e.error }
+
+func wrote(err error) error {
+	if _, ours := errors.AsType[*Problem](err); err == nil || ours {
+		return err
+	}
+	return errWrite{err}
+}
+
+// writeProblem is what is said of an error of the catalog; nil of any other.
+func writeProblem(err error) *Problem {
+	w, ok := errors.AsType[errWrite](err)
+	switch {
+	case !ok:
+		return nil
+	case errors.Is(w, catalog.ErrUnknownOutcome), errors.Is(w, context.DeadlineExceeded):
+		return refuse(http.StatusServiceUnavailable, "unknown_outcome", "the catalog did not confirm the change in time, so it may have been made or not: read it, and try again when it was not made").with("Retry-After", "5")
+	default:
+		return refuse(http.StatusServiceUnavailable, "catalog_unavailable", "the catalog cannot be written now: nothing was changed, try again").with("Retry-After", "5")
+	}
+}
