@@ -1,4 +1,4 @@
-# Everything goes through `make`; .ci/run calls `make ci`. Needs Go, and for the whole of it Java, Maven and a C compiler.
+# Everything goes through `make`; .ci/run calls `make ci`. Needs Go, and for the whole of it Java, Maven, Python and a C compiler.
 
 GO        ?= go
 BIN       := bin/causeway
@@ -19,7 +19,7 @@ CC_FOUND  := $(shell command -v "$$($(GO) env CC)" 2>/dev/null)
 RACE      := $(if $(CC_FOUND),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint fix bench profile microbench fuzz docs chaos cluster ci FORCE
+.PHONY: help build run test lint fix bench profile microbench fuzz api docs chaos cluster ci FORCE
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ microbench: ## Go benchmarks (PKG=./pkg/signature for one package)
 fuzz: ## Every fuzz target in the tree for FUZZTIME each (20000x: calls; or 60s), under a memory limit
 	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" .ci/fuzz
 
+api: $(BIN) ## Run schemathesis over the admin API's description, against a causeway dev of its own (needs Python)
+	@.ci/api ./$(BIN)
+
 docs: $(BIN) ## Check that the commands and links in README.md and docs/ exist
 	@.ci/docs ./$(BIN)
 
@@ -77,11 +80,12 @@ chaos: ## The kill -9 test for longer (ROUNDS=100)
 
 cluster: export REQUIRE_KAFKA := 1
 cluster: ## The processes on three brokers that die, freeze and come back, and rolling restarts: five times in a row (ROUNDS=5), for longer
-	CLUSTER_LONG=1 $(GO) test -tags synctests -count $(if $(filter command line environment,$(origin ROUNDS)),$(ROUNDS),5) -run '^TestCluster$$' -v -timeout 180m ./cmd/causeway
+	CLUSTER_LONG=1 ADMINS_LONG=1 $(GO) test -tags synctests -count $(if $(filter command line environment,$(origin ROUNDS)),$(ROUNDS),5) -run '^Test(Cluster|Admins)$$' -v -timeout 180m ./cmd/causeway
 
 ci: export REQUIRE_KAFKA := 1
-ci: ## What CI runs: lint, tests with a real Kafka, a short fuzz round, the docs' commands
+ci: ## What CI runs: lint, tests with a real Kafka, a short fuzz round, the API's description, the docs' commands
 	$(MAKE) lint
 	$(MAKE) test CI=true
 	$(MAKE) fuzz FUZZTIME=10000x
+	$(MAKE) api
 	$(MAKE) docs

@@ -40,6 +40,7 @@ func rows() []row {
 		{"egress", (*bench).egress},
 		{"latency", (*bench).latency},
 		{"start-up", (*bench).startUp},
+		{"live", (*bench).live},
 	}
 }
 

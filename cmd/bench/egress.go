@@ -21,13 +21,17 @@ func (b *bench) egress(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.drop(ctx, topic)) }()
+	b.topics++
+	prefix := fmt.Sprintf("bench-%d.", b.topics)
+	defer func() { err = errors.Join(err, b.drop(ctx, prefix)) }()
+	// A subscription gets what comes after it: it has to be there before the events.
+	if err := b.apply(ctx, settings{prefix: prefix, topic: topic, url: "http://127.0.0.1:9/"}); err != nil {
+		return err
+	}
 	if err := b.preload(ctx, topic); err != nil {
 		return err
 	}
 	to := b.report.pair("egress", fmt.Sprintf("%d events", b.options.events))
-	b.topics++
-	prefix := fmt.Sprintf("bench-%d.", b.topics)
-	defer func() { err = errors.Join(err, b.drop(ctx, prefix)) }()
 	// The first two rounds do not count: the broker makes causeway's topics in them, and
 	// its JVM compiles what the two sides ask for, on the processors that they run on.
 	const warm = 2
@@ -156,6 +160,9 @@ func (b *bench) forget(ctx context.Context, groups ...string) error {
 // exit starts what delivers.
 func (b *bench) exit(ctx context.Context, causeway bool, s settings) (*program, error) {
 	if causeway {
+		if err := b.apply(ctx, s); err != nil {
+			return nil, err
+		}
 		return b.causeway(ctx, "egress", s)
 	}
 	return b.bare(bareRelay, "-topic", s.topic, "-url", s.url)

@@ -27,13 +27,14 @@ func (b *bench) doors(ctx context.Context, connections int) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, b.drop(ctx, topic)) }()
-		address, p, err := b.door(ctx, settings{prefix: "bench.", topic: topic, format: format})
+		s := settings{prefix: "bench.", topic: topic, format: format}
+		address, p, err := b.door(ctx, s)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, stop(p)) }()
-		s := &side{name: cmp.Or(format, "bare"), address: address, programs: []*program{p}, load: load{path: path, connections: connections}}
-		sides, topics[s] = append(sides, s), topic
+		door := &side{name: cmp.Or(format, "bare"), address: address, programs: []*program{p}, load: load{path: s.path(), connections: connections}}
+		sides, topics[door] = append(sides, door), topic
 	}
 	if err := b.warm(ctx, sides); err != nil {
 		return err
@@ -67,7 +68,7 @@ func (b *bench) doors(ctx context.Context, connections int) (err error) {
 }
 
 // path is where webhooks go.
-const path = "/webhooks/bench"
+func (s settings) path() string { return "/webhooks/" + s.source() }
 
 // door starts what takes webhooks: the bare handler if there is no format.
 func (b *bench) door(ctx context.Context, s settings) (address string, p *program, err error) {
@@ -75,6 +76,9 @@ func (b *bench) door(ctx context.Context, s settings) (address string, p *progra
 		return "", nil, err
 	}
 	if s.format != "" {
+		if err := b.apply(ctx, s); err != nil {
+			return "", nil, err
+		}
 		p, err = b.causeway(ctx, "ingress", s)
 		return s.listen, p, err
 	}

@@ -92,7 +92,7 @@ func (b *bench) chain(ctx context.Context, causeway bool) (c *chain, err error) 
 	}
 	c.programs = append(c.programs, relay)
 	c.name, c.address = relay.name, address
-	c.load = load{path: path, connections: 64, rate: latencyRate}
+	c.load = load{path: s.path(), connections: 64, rate: latencyRate}
 	c.load.track(most)
 	return c, nil
 }

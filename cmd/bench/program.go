@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -22,6 +24,7 @@ type program struct {
 	name    string
 	log     string // a file with what it wrote
 	ops     string // causeway's listener for metrics and profiles; "" of a limit
+	admin   string // of the API; in use in that role only
 }
 
 // start runs a program until stop. Its output is kept for the day it fails.
@@ -147,31 +150,65 @@ type settings struct {
 	url    string // of the one subscription
 }
 
-// causeway starts the real binary in a role, with the defaults of everything that has one.
+// source is the name of the source that writes the topic: each topic has its own.
+func (s settings) source() string { return strings.TrimPrefix(s.topic, "webhooks.") }
+
+// file writes the process file of a role, with the defaults of everything that has one.
+func (b *bench) file(role, ops, admin string, s settings) (string, error) {
+	text := fmt.Sprintf("kafka: {brokers: [%q], prefix: %q}\nops: {listen: %q, pprof: true}\nadmin: {listen: %q}\n", strings.Join(b.brokers, `","`), s.prefix, ops, admin)
+	text += fmt.Sprintf("ingress:\n  listen: %q\n  drain_delay: 0s\n  sources:\n    - {name: %q, provider: stripe, topic: %q, format: %s, secrets: [\"env:%s\"]}\n",
+		cmp.Or(s.listen, "127.0.0.1:0"), s.source(), s.topic, cmp.Or(s.format, "raw"), sourceSecretVar)
+	text += "egress:\n  allow_http: true\n  allow_networks: [127.0.0.0/8]\n"
+	if s.url != "" {
+		text += fmt.Sprintf("  subscriptions:\n    - {name: bench, topics: [%q], url: %q, secrets: [\"env:%s\"]}\n", s.topic, s.url, subscriptionSecretVar)
+	}
+	text += "secrets: {allow: [\"env:*\"]}\n"
+	file := filepath.Join(b.dir, role+".yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return "", err
+	}
+	return file, nil
+}
+
+// causeway starts the real binary in a role.
 func (b *bench) causeway(ctx context.Context, role string, s settings) (*program, error) {
 	ops, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	text := fmt.Sprintf("kafka: {brokers: [%q], prefix: %q}\nops: {listen: %q, pprof: true}\n", strings.Join(b.brokers, `","`), s.prefix, ops)
-	text += fmt.Sprintf("ingress:\n  listen: %q\n  drain_delay: 0s\n  sources:\n    - {name: bench, provider: stripe, topic: %q, format: %s, secrets: [\"env:%s\"]}\n",
-		s.listen, s.topic, s.format, sourceSecretVar)
-	if s.url != "" {
-		text += fmt.Sprintf("egress:\n  allow_http: true\n  allow_networks: [127.0.0.0/8]\n  subscriptions:\n    - {name: bench, topics: [%q], url: %q, secrets: [\"env:%s\"]}\n",
-			s.topic, s.url, subscriptionSecretVar)
+	admin, err := freeAddress()
+	if err != nil {
+		return nil, err
 	}
-	file := filepath.Join(b.dir, role+".yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	file, err := b.file(role, ops, admin, s)
+	if err != nil {
 		return nil, err
 	}
 	p, err := b.start(role, ops, nil, b.options.causeway, role, "-c", file)
 	if err != nil {
 		return nil, err
 	}
+	p.admin = admin
 	if err := p.ready(ctx); err != nil {
 		return nil, errors.Join(err, stop(p))
 	}
 	return p, nil
+}
+
+// apply puts a source and, where there is a URL, a subscription into the catalog of
+// that prefix.
+func (b *bench) apply(ctx context.Context, s settings) (err error) {
+	api, err := b.causeway(ctx, "admin", s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop(api)) }()
+	file := filepath.Join(b.dir, "admin.yaml")
+	apply := exec.CommandContext(ctx, b.options.causeway, "apply", "-c", file, "-f", file, "--set", "bench")
+	if out, err := apply.CombinedOutput(); err != nil {
+		return fmt.Errorf("causeway apply: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // freeAddress is one that nothing listens on at this moment.

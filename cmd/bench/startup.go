@@ -25,7 +25,7 @@ func (b *bench) startUp(ctx context.Context) error {
 }
 
 func (b *bench) fresh(ctx context.Context, round int) (took time.Duration, err error) {
-	var at [3]string
+	var at [4]string
 	for i := range at {
 		if at[i], err = freeAddress(); err != nil {
 			return 0, err
@@ -37,7 +37,7 @@ func (b *bench) fresh(ctx context.Context, round int) (took time.Duration, err e
 	}
 	defer r.close()
 	started := time.Now()
-	p, err := b.start("dev", at[1], []string{"CAUSEWAY_INGRESS_LISTEN=" + at[0], "CAUSEWAY_OPS_LISTEN=" + at[1]}, b.options.causeway, "dev",
+	p, err := b.start("dev", at[1], []string{"CAUSEWAY_INGRESS_LISTEN=" + at[0], "CAUSEWAY_OPS_LISTEN=" + at[1], "CAUSEWAY_ADMIN_LISTEN=" + at[3]}, b.options.causeway, "dev",
 		"--data", filepath.Join(b.dir, fmt.Sprintf("data-%d", round)), "--broker-listen", at[2], "--forward-to", r.url, "--secret", "stripe=env:"+sourceSecretVar)
 	if err != nil {
 		return 0, err

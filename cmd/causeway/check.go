@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,19 +19,38 @@ import (
 )
 
 func newCheck(c *common) *cobra.Command {
-	ready := false
+	ready, topics, acls := false, false, ""
+	var principals []string
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration, the secrets, Kafka and its topics; say all that is wrong at once",
-		Args:  cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if acls != "" && len(args) > 0 {
+				return fmt.Errorf("--acls takes its form with an equals sign: --acls=%s", printable(args[0], 64))
+			}
+			return cobra.NoArgs(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if ready {
+			switch {
+			case ready && topics, ready && acls != "", topics && acls != "":
+				return usageError{"check", errors.New("--ready, --topics and --acls are three questions: give one of them")}
+			case len(principals) > 0 && acls == "":
+				return usageError{"check", errors.New("--principal says whom --acls is for: give --acls too")}
+			case ready:
 				return checkReady(cmd.Context(), c)
+			case topics:
+				return printTopics(c)
+			case acls != "":
+				return printACLs(c, acls, principals)
 			}
 			return runCheck(cmd.Context(), c)
 		},
 	}
 	cmd.Flags().BoolVar(&ready, "ready", false, "only ask the process on this machine, at ops.listen, whether it is ready")
+	cmd.Flags().BoolVar(&topics, "topics", false, "only print the topics that this configuration needs, with their settings; Kafka is not asked")
+	cmd.Flags().StringVar(&acls, "acls", "", "only print the smallest ACLs for each verb; kafka: commands of kafka-acls.sh, iam: policies for Amazon MSK; Kafka is not asked")
+	cmd.Flags().Lookup("acls").NoOptDefVal = aclsKafka
+	cmd.Flags().StringArrayVar(&principals, "principal", nil, "with --acls, the user of a verb, like ingress=User:alice; once for each verb")
 	return cmd
 }
 
@@ -45,7 +65,7 @@ func runCheck(ctx context.Context, c *common) error {
 	snapshot := p.build(catalog.Options{Resolver: resolver, ResolveSources: true, ResolveSubscriptions: true})
 	traces := p.traces(os.Getenv, resolver)
 	security := p.connection(resolver)
-	p.ingressTLS(resolver)
+	p.listenerTLS("ingress", p.config.Ingress.TLS, resolver)
 	for _, name := range p.unknown {
 		fmt.Fprintf(c.stdout, "warning: %s\n", unknownVariable(name))
 	}
@@ -79,6 +99,17 @@ func runCheck(ctx context.Context, c *common) error {
 		return errReported
 	}
 	fmt.Fprintln(c.stdout, "nothing wrong")
+	return nil
+}
+
+// printTopics prints the plan of a cluster of three brokers or more, for those who
+// make topics themselves.
+func printTopics(c *common) error {
+	conf, snapshot, err := c.printed()
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(c.stdout, kafka.Manifest(topicPlan(prepareOptions{config: conf.Kafka, current: func() *catalog.Snapshot { return snapshot }}, 3)))
 	return nil
 }
 
@@ -129,13 +160,13 @@ func checkCluster(ctx context.Context, c *common, conf config, clients kafka.Opt
 		fmt.Fprintln(c.stdout, "kafka: topics not compared: the configuration has to be mended first")
 		return 0
 	}
-	plan := topicPlan(prepareOptions{config: conf.Kafka, sources: conf.Ingress.Sources, snapshot: snapshot}, len(found.brokers))
+	plan := topicPlan(prepareOptions{config: conf.Kafka, current: func() *catalog.Snapshot { return snapshot }}, len(found.brokers))
 	findings, err := kafka.Check(ctx, client, plan, kafka.CheckOptions{Use: kafka.Use{Ingress: true, Egress: true, Admin: true}, Allow: conf.Kafka.AllowUnsafe})
 	if err != nil {
 		return say("%v", err)
 	}
 	wrong := sayFindings(c.stdout, plan, findings, *conf.Kafka.Topics.Create)
-	denied, err := kafka.Access(ctx, client, needs(conf, snapshot))
+	denied, err := kafka.Access(ctx, client, kafka.Needs(rights(conf.Kafka, snapshot)))
 	if err != nil {
 		return wrong + say("%v", err)
 	}

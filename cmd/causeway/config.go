@@ -8,8 +8,8 @@ import (
 	"causeway/pkg/kafka"
 )
 
-// config is the process file: how this process runs and, while there is no
-// catalog topic, the sources and subscriptions.
+// config is the process file: how this process runs and, for causeway dev and causeway
+// apply, sources and subscriptions.
 //
 // Everything about a setting stands at its field: its key (json), its one
 // sentence of documentation (doc) and its bounds. The JSON Schema, the
@@ -19,6 +19,8 @@ type config struct {
 	Registry registryConfig `json:"registry,omitempty" doc:"The schema registry, where there is one."`
 	Ingress  ingressConfig  `json:"ingress,omitempty" doc:"The HTTP edge that takes webhooks in."`
 	Egress   egressConfig   `json:"egress,omitempty" doc:"The consumer group that delivers events."`
+	Admin    adminConfig    `json:"admin,omitempty" doc:"The API by which the catalog is looked at and changed."`
+	Secrets  secretsConfig  `json:"secrets,omitempty" doc:"What the catalog may hold in the way of secrets."`
 	Ops      opsConfig      `json:"ops,omitempty" doc:"The listener for machines that watch: /metrics, /healthz, /readyz."`
 	Traces   tracesConfig   `json:"traces,omitempty" doc:"Where spans go; nowhere when left out."`
 	Log      logConfig      `json:"log,omitempty" doc:"What is logged, and how."`
@@ -37,15 +39,16 @@ type kafkaConfig struct {
 }
 
 type topicsConfig struct {
-	Allow             []string `json:"allow,omitempty" doc:"Patterns that the topics of sources must match; webhooks.* when left out."`
-	Create            *bool    `json:"create,omitempty" doc:"Create topics that are missing; true when left out."`
-	Partitions        int32    `json:"partitions,omitempty" minimum:"1" maximum:"10000" doc:"Partitions of the topics that causeway makes; 12 when left out. A source's own number stands above it."`
-	ReplicationFactor int16    `json:"replication_factor,omitempty" minimum:"1" maximum:"15" doc:"Replication factor of the topics that causeway makes, and the least that others may have; 3 when left out, fewer where the cluster has fewer brokers. A source's own number stands above it."`
+	Allow             []string     `json:"allow,omitempty" doc:"Patterns that the topics of sources must match; webhooks.* when left out."`
+	Create            *bool        `json:"create,omitempty" doc:"Create topics that are missing; true when left out."`
+	Partitions        int32        `json:"partitions,omitempty" minimum:"1" maximum:"10000" doc:"Partitions of the topics that causeway makes; 12 when left out. A source's own number stands above it."`
+	MaxBody           catalog.Size `json:"max_body,omitempty" doc:"Largest max_body that a source may have: topics, and what is written to them, are sized for it; 1MiB when left out. The same in every process."`
+	ReplicationFactor int16        `json:"replication_factor,omitempty" minimum:"1" maximum:"15" doc:"Replication factor of the topics that causeway makes, and the least that others may have; 3 when left out, fewer where the cluster has fewer brokers. A source's own number stands above it."`
 }
 
 type ingressConfig struct {
 	Listen          string               `json:"listen,omitempty" doc:"Address for webhooks, host:port; :8700 when left out, 127.0.0.1:8700 in causeway dev."`
-	TLS             ingressTLSConfig     `json:"tls,omitempty" doc:"TLS for webhooks."`
+	TLS             serverTLSConfig      `json:"tls,omitempty" doc:"TLS for webhooks."`
 	PublicURL       string               `json:"public_url,omitempty" doc:"How providers reach ingress from outside, like https://hooks.example.com."`
 	ReplyTimeout    catalog.Duration     `json:"reply_timeout,omitempty" doc:"Longest wait for Kafka before a provider gets a 503; 5s when left out, less where the provider waits less."`
 	DrainDelay      *catalog.Duration    `json:"drain_delay,omitempty" doc:"How long ingress goes on accepting after SIGTERM while it is not ready; 5s when left out, 0s in causeway dev."`
@@ -55,7 +58,7 @@ type ingressConfig struct {
 	MaxBodyMemory   catalog.Size         `json:"max_body_memory,omitempty" doc:"Bytes of all bodies in memory together; 64MiB when left out."`
 	AddressRate     catalog.Rate         `json:"address_rate,omitempty" doc:"Requests of one address, signed or not, like 100/s; no limit when left out."`
 	TrustedProxies  []string             `json:"trusted_proxies,omitempty" doc:"Networks of the proxies whose X-Forwarded-For or Forwarded counts; none when left out."`
-	Sources         []catalog.SourceSpec `json:"sources,omitempty" doc:"Sources of webhooks."`
+	Sources         []catalog.SourceSpec `json:"sources,omitempty" doc:"Sources of webhooks: for causeway dev, and for causeway apply, which puts them into the catalog."`
 }
 
 type egressConfig struct {
@@ -67,7 +70,17 @@ type egressConfig struct {
 	QueueBytes      catalog.Size               `json:"queue_bytes,omitempty" doc:"Bytes of the deliveries that may wait for one subscription; 8MiB when left out."`
 	OpenBytes       catalog.Size               `json:"open_bytes,omitempty" doc:"Bytes of all records that are fetched and not settled; 128MiB when left out."`
 	Topics          []catalog.ForeignSpec      `json:"topics,omitempty" doc:"Topics that causeway did not write, and may deliver."`
-	Subscriptions   []catalog.SubscriptionSpec `json:"subscriptions,omitempty" doc:"Who gets which events."`
+	Subscriptions   []catalog.SubscriptionSpec `json:"subscriptions,omitempty" doc:"Who gets which events: for causeway dev, and for causeway apply, which puts them into the catalog."`
+}
+
+type adminConfig struct {
+	Listen string          `json:"listen,omitempty" doc:"Address of the API, host:port; 127.0.0.1:8701 when left out. On any other than a loopback address every request needs a key."`
+	TLS    serverTLSConfig `json:"tls,omitempty" doc:"TLS for the API."`
+	Hosts  []string        `json:"hosts,omitempty" doc:"Names under which the API is reached, beside the listener's own address and localhost: requests for others are refused."`
+}
+
+type secretsConfig struct {
+	Allow []string `json:"allow,omitempty" doc:"References that administrators may use through the API, like env:TEAM_* or file:/run/secrets/*; none when left out. Sealed secrets need no permission."`
 }
 
 type opsConfig struct {
@@ -94,6 +107,7 @@ type logConfig struct {
 
 const (
 	defaultIngress = "127.0.0.1:8700" // of dev; ingress on its own listens on every address
+	defaultAdmin   = "127.0.0.1:8701"
 	defaultOps     = "127.0.0.1:8702"
 	defaultBroker  = "127.0.0.1:8703" // of the embedded broker
 	defaultPrefix  = "causeway."
@@ -124,6 +138,12 @@ func (c config) withDefaults() config {
 	}
 	if c.Ingress.DrainDelay == nil {
 		c.Ingress.DrainDelay = new(catalog.Duration(5 * time.Second))
+	}
+	if c.Admin.Listen == "" {
+		c.Admin.Listen = defaultAdmin
+	}
+	if c.Kafka.Topics.MaxBody == 0 {
+		c.Kafka.Topics.MaxBody = kafka.DefaultMaxBody
 	}
 	if c.Ops.Listen == "" {
 		c.Ops.Listen = defaultOps

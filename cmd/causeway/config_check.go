@@ -15,6 +15,7 @@ import (
 
 	"causeway/pkg/catalog"
 	"causeway/pkg/kafka"
+	"causeway/pkg/secret"
 )
 
 var topicPrefix = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,100}$`)
@@ -61,9 +62,22 @@ func (p *processFile) check() {
 		p.fault(keys{"ingress", "drain_delay"}, "%s leaves no time for requests under way: ingress.shutdown_timeout is %s, the delay included", drain, whole)
 	}
 	memory := cmp.Or(c.Ingress.MaxBodyMemory, defaultBodyMemory)
+	planned := cmp.Or(c.Kafka.Topics.MaxBody, kafka.DefaultMaxBody)
 	for i, src := range c.Ingress.Sources {
+		if len(c.Kafka.Brokers) > 0 && src.MaxBody > planned {
+			p.fault(keys{"ingress", "sources", strconv.Itoa(i), "max_body"}, "%d bytes are more than kafka.topics.max_body, which is %d and sizes the topics: raise that in every process's file", src.MaxBody, planned)
+		}
 		if largest := cmp.Or(src.MaxBody, kafka.DefaultMaxBody); largest >= memory {
 			p.fault(keys{"ingress", "sources", strconv.Itoa(i), "max_body"}, "%d bytes do not fit into ingress.max_body_memory, which is %d for all bodies together: make one smaller or the other larger", largest, memory)
+		}
+	}
+	if most := c.Kafka.Topics.MaxBody; most >= memory {
+		p.fault(keys{"kafka", "topics", "max_body"}, "%d bytes do not fit into ingress.max_body_memory, which is %d for all bodies together: make one smaller or the other larger", most, memory)
+	}
+	p.checkListen(keys{"admin", "listen"}, c.Admin.Listen)
+	for i, pattern := range c.Secrets.Allow {
+		if err := secret.CheckAllow(pattern); err != nil {
+			p.fault(keys{"secrets", "allow", strconv.Itoa(i)}, "%q %v", pattern, err)
 		}
 	}
 	p.checkDuration(keys{"egress", "shutdown_timeout"}, &c.Egress.ShutdownTimeout)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"causeway/pkg/secret"
 )
 
 const envPrefix = "CAUSEWAY_"
@@ -66,6 +68,9 @@ func (v variable) value(text string) (any, error) {
 	}
 }
 
+// otherVariables are those that causeway reads and that set nothing in the process file.
+func otherVariables() []string { return []string{envConfig, secret.KeysVariable, envServer, envAPIKey} }
+
 // override puts settings from the environment over those of the document. It
 // returns the names it does not know: no fault, for Kubernetes sets its own
 // CAUSEWAY_* for a service of that name.
@@ -73,7 +78,7 @@ func (d *document) override(environ []string) (unknown []string) {
 	known := variables(reflect.TypeFor[config](), nil)
 	for _, entry := range environ {
 		name, text, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, envPrefix) || name == envConfig || text == "" {
+		if !strings.HasPrefix(name, envPrefix) || text == "" || slices.Contains(otherVariables(), name) {
 			continue // an empty one is how compose files and scripts leave a setting out
 		}
 		setting, ok := known[name]

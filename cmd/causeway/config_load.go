@@ -36,7 +36,7 @@ func readConfig(path string, environ []string) (*processFile, error) {
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
 	}
-	d := readYAML(text)
+	d := readYAML(text, processFileLimits())
 	if d.value == nil && len(d.faults) == 0 {
 		d.value = map[string]any{}
 	}
@@ -46,7 +46,7 @@ func readConfig(path string, environ []string) (*processFile, error) {
 	}
 	p.unknown = withoutReferenced(d.override(environ), d.value)
 	d.value = d.normalize(reflect.TypeFor[config](), d.value, nil)
-	if err := d.validate(); err != nil {
+	if err := d.validate(reflect.TypeFor[config]()); err != nil {
 		return nil, err
 	}
 	// What is not at fault is decoded all the same, so that the checks that need
@@ -65,15 +65,28 @@ func readConfig(path string, environ []string) (*processFile, error) {
 	return p, nil
 }
 
-// build compiles the file's sources and subscriptions, and notes their faults.
-func (p *processFile) build(o catalog.Options) *catalog.Snapshot {
+// options are what entries are checked against in this process.
+func (p *processFile) options(o catalog.Options) catalog.Options {
 	c := p.config.withDefaults()
 	o.Prefix = c.Kafka.Prefix
 	o.AllowTopics = c.Kafka.Topics.Allow
 	o.Registry = len(c.Registry.URLs) > 0
 	o.Foreign = c.Egress.Topics
 	o.AllowHTTP = o.AllowHTTP || c.Egress.AllowHTTP
-	snapshot, faults := catalog.Build(c.Ingress.Sources, c.Egress.Subscriptions, o)
+	return o
+}
+
+// build compiles the file's sources and subscriptions, and notes their faults.
+func (p *processFile) build(o catalog.Options) *catalog.Snapshot {
+	return p.compile(p.config.Ingress.Sources, p.config.Egress.Subscriptions, o)
+}
+
+// foreign checks what of the file is no entry of the catalog: the topics that causeway
+// does not write.
+func (p *processFile) foreign(o catalog.Options) { p.compile(nil, nil, o) }
+
+func (p *processFile) compile(sources []catalog.SourceSpec, subscriptions []catalog.SubscriptionSpec, o catalog.Options) *catalog.Snapshot {
+	snapshot, faults := catalog.Build(sources, subscriptions, p.options(o))
 	for _, f := range faults {
 		part := "ingress"
 		if f.Path[0] != "sources" {

@@ -19,41 +19,47 @@ import (
 
 // configSchema is the JSON Schema of the process file, made from its Go types.
 func configSchema() ([]byte, error) {
+	return schemaOf(reflect.TypeFor[config](), "causeway's process file")
+}
+
+// schemaOf is the JSON Schema of what a Go type is the form of.
+func schemaOf(form reflect.Type, title string) ([]byte, error) {
 	registry := huma.NewMapRegistry("#/$defs/", huma.DefaultSchemaNamer)
-	top := registry.Schema(reflect.TypeFor[config](), false, "")
+	top := registry.Schema(form, false, "")
 	defs, err := json.Marshal(registry.Map())
 	if err != nil {
-		return nil, fmt.Errorf("write the configuration's schema: %w", err)
+		return nil, fmt.Errorf("write the schema of %s: %w", title, err)
 	}
 	body, err := json.Marshal(top)
 	if err != nil {
-		return nil, fmt.Errorf("write the configuration's schema: %w", err)
+		return nil, fmt.Errorf("write the schema of %s: %w", title, err)
 	}
 	var schema bytes.Buffer
-	whole := `{"$schema":"https://json-schema.org/draft/2020-12/schema","title":"causeway's process file","$defs":` + string(defs) + "," + string(body[1:])
+	whole := `{"$schema":"https://json-schema.org/draft/2020-12/schema","title":` + strconv.Quote(title) + `,"$defs":` + string(defs) + "," + string(body[1:])
 	if err := json.Indent(&schema, []byte(whole), "", "  "); err != nil {
-		return nil, fmt.Errorf("write the configuration's schema: %w", err)
+		return nil, fmt.Errorf("write the schema of %s: %w", title, err)
 	}
 	return append(schema.Bytes(), '\n'), nil
 }
 
-// validate compares a document's value with the schema and notes every fault.
-func (d *document) validate() error {
-	text, err := configSchema()
+// validate compares a document's value with the schema of a form and notes every fault.
+func (d *document) validate(form reflect.Type) error {
+	d.form = form
+	text, err := schemaOf(form, "causeway")
 	if err != nil {
 		return err
 	}
 	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
-		return fmt.Errorf("read the configuration's schema: %w", err)
+		return fmt.Errorf("read the schema: %w", err)
 	}
 	compiler := jsonschema.NewCompiler()
 	if err := compiler.AddResource("causeway.json", schema); err != nil {
-		return fmt.Errorf("read the configuration's schema: %w", err)
+		return fmt.Errorf("read the schema: %w", err)
 	}
 	compiled, err := compiler.Compile("causeway.json")
 	if err != nil {
-		return fmt.Errorf("compile the configuration's schema: %w", err)
+		return fmt.Errorf("compile the schema: %w", err)
 	}
 	var invalid *jsonschema.ValidationError
 	if err := compiled.Validate(d.value); errors.As(err, &invalid) {
@@ -74,7 +80,7 @@ func (d *document) leaves(e *jsonschema.ValidationError) {
 	at := keys(e.InstanceLocation)
 	switch k := e.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
-		allowed := settingsAt(reflect.TypeFor[config](), at)
+		allowed := settingsAt(d.form, at)
 		for _, name := range k.Properties {
 			hint := didYouMean(name, allowed)
 			if hint == "" {
@@ -83,6 +89,9 @@ func (d *document) leaves(e *jsonschema.ValidationError) {
 			d.fault(at.and(name), d.place(at.and(name)), "unknown key%s", hint)
 		}
 	case *kind.Required:
+		if d.partial {
+			return
+		}
 		for _, name := range k.Missing {
 			d.fault(at.and(name), d.place(at), "missing")
 		}
@@ -148,7 +157,7 @@ func (d *document) normalize(t reflect.Type, value any, k keys) any {
 		for name, item := range v {
 			if item == nil {
 				delete(v, name)
-			} else if field, ok := settingOf(t, name); ok {
+			} else if field, ok := d.setting(t, name); ok {
 				v[name] = d.normalize(field.Type, item, k.and(name))
 			}
 		}
@@ -160,6 +169,24 @@ func (d *document) normalize(t reflect.Type, value any, k keys) any {
 		}
 	}
 	return value
+}
+
+// setting is settingOf, which it asks once for each type: a file for causeway apply
+// has 100,000 entries of one.
+func (d *document) setting(t reflect.Type, name string) (reflect.StructField, bool) {
+	known, ok := d.known[t]
+	if !ok {
+		known = map[string]reflect.StructField{}
+		for _, field := range settings(t) {
+			known[settingName(field)] = field
+		}
+		if d.known == nil {
+			d.known = map[reflect.Type]map[string]reflect.StructField{}
+		}
+		d.known[t] = known
+	}
+	field, ok := known[name]
+	return field, ok
 }
 
 func pointee(t reflect.Type) reflect.Type {

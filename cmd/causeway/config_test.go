@@ -73,7 +73,7 @@ func faultsOf(t *testing.T, text []byte, environ []string) string {
 	resolver := secret.NewResolver()
 	p.build(catalog.Options{Resolver: resolver, ResolveSources: true, ResolveSubscriptions: true})
 	p.connection(resolver)
-	p.ingressTLS(resolver)
+	p.listenerTLS("ingress", p.config.Ingress.TLS, resolver)
 	var b strings.Builder
 	for _, name := range p.unknown {
 		fmt.Fprintf(&b, "warning: %s\n", unknownVariable(name))
@@ -276,7 +276,7 @@ func FuzzYAML(f *testing.F) {
 		if len(text) > 16<<10 {
 			return
 		}
-		d := readYAML(text)
+		d := readYAML(text, processFileLimits())
 		if d.value == nil && len(d.faults) == 0 {
 			return
 		}

@@ -10,26 +10,26 @@ import (
 	"causeway/pkg/secret"
 )
 
-type ingressTLSConfig struct {
-	CertFile     string `json:"cert_file,omitempty" doc:"PEM file of ingress' certificate and those between it and the CA; plain HTTP when left out."`
+type serverTLSConfig struct {
+	CertFile     string `json:"cert_file,omitempty" doc:"PEM file of the listener's certificate and those between it and the CA; plain HTTP when left out."`
 	KeyFile      string `json:"key_file,omitempty" doc:"PEM file of the private key to cert_file, without a passphrase."`
 	ClientCAFile string `json:"client_ca_file,omitempty" doc:"PEM file of the CA certificates that clients' are signed by; clients need no certificate when left out."`
 }
 
-// ingressTLS reads ingress' certificate and notes what is wrong with it. The files
-// behind the result are looked at for each new connection.
-func (p *processFile) ingressTLS(r *secret.Resolver) *tls.Config {
-	c, at := p.config.Ingress.TLS, keys{"ingress", "tls"}
-	if c == (ingressTLSConfig{}) {
+// listenerTLS reads the certificate of the part's listener and notes what is wrong with
+// it. The files behind the result are looked at for each new connection.
+func (p *processFile) listenerTLS(part string, c serverTLSConfig, r *secret.Resolver) *tls.Config {
+	at := keys{part, "tls"}
+	if c == (serverTLSConfig{}) {
 		return nil
 	}
 	pair := p.keyPair(at, c.CertFile, c.KeyFile, r)
 	switch {
 	case c.CertFile == "" && c.KeyFile == "":
-		p.fault(at.and("cert_file"), "missing: client_ca_file needs a certificate of ingress' own")
+		p.fault(at.and("cert_file"), "missing: client_ca_file needs a certificate of the listener's own")
 	case pair != nil:
 		if now, err := pair.Load(); err == nil && time.Now().After(now.Leaf.NotAfter) {
-			p.fault(at.and("cert_file"), "certificate %s: expired at %s, every provider would refuse it", c.CertFile, now.Leaf.NotAfter.UTC().Format(time.RFC3339))
+			p.fault(at.and("cert_file"), "certificate %s: expired at %s, every client would refuse it", c.CertFile, now.Leaf.NotAfter.UTC().Format(time.RFC3339))
 		}
 	}
 	var ca *secret.Authorities

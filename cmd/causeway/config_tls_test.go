@@ -49,7 +49,7 @@ func TestTheDoorAsksForCertificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return p.ingressTLS(secret.NewResolver()), p.err()
+		return p.listenerTLS("ingress", p.config.Ingress.TLS, secret.NewResolver()), p.err()
 	}
 	if _, err := door(issue(ours, time.Now().Add(-time.Hour))); err == nil || !strings.Contains(err.Error(), "causeway.yaml:1:17: ingress.tls.cert_file: certificate") || !strings.Contains(err.Error(), "expired at") {
 		t.Errorf("an expired certificate: %v", err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -10,7 +11,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"causeway/pkg/catalog"
 	"causeway/pkg/health"
 	"causeway/pkg/kafka/embedded"
 	"causeway/pkg/secret"
@@ -53,7 +53,7 @@ func whyStopped(ctx context.Context, err error) error {
 }
 
 // doors are the listeners of a process.
-type doors struct{ ingress, ops net.Listener }
+type doors struct{ ingress, admin, ops net.Listener }
 
 func openDoors(ctx context.Context, c config, r roles) (*doors, error) {
 	d := &doors{}
@@ -67,6 +67,11 @@ func openDoors(ctx context.Context, c config, r roles) (*doors, error) {
 			errs = append(errs, err)
 		}
 	}
+	if r.admin {
+		if d.admin, err = listen(ctx, c.Admin.Listen, "admin.listen or CAUSEWAY_ADMIN_LISTEN"); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if err := errors.Join(errs...); err != nil {
 		d.close()
 		return nil, err
@@ -76,7 +81,7 @@ func openDoors(ctx context.Context, c config, r roles) (*doors, error) {
 
 // close is for those that nobody came to serve; a second Close does no harm.
 func (d *doors) close() {
-	for _, ln := range []net.Listener{d.ingress, d.ops} {
+	for _, ln := range []net.Listener{d.ingress, d.admin, d.ops} {
 		if ln != nil {
 			_ = ln.Close()
 		}
@@ -84,9 +89,11 @@ func (d *doors) close() {
 }
 
 func (d *doors) addresses() []string {
-	list := []string{d.ops.Addr().String()}
-	if d.ingress != nil {
-		list = append(list, d.ingress.Addr().String())
+	var list []string
+	for _, ln := range []net.Listener{d.ingress, d.admin, d.ops} {
+		if ln != nil {
+			list = append(list, ln.Addr().String())
+		}
 	}
 	return list
 }
@@ -96,10 +103,21 @@ func (d *doors) serving(brokers []string) serving {
 	if d.ingress != nil {
 		s.ingress = reachable(d.ingress.Addr().String())
 	}
+	if d.admin != nil {
+		s.admin = reachable(d.admin.Addr().String())
+	}
 	if len(brokers) > 0 {
 		s.kafka = brokers[0]
 	}
 	return s
+}
+
+// secureAdmin is the listener of the API, with TLS where there is a certificate.
+func (d *doors) secureAdmin(conf *tls.Config) net.Listener {
+	if conf == nil {
+		return d.admin
+	}
+	return tls.NewListener(d.admin, conf)
 }
 
 func closeBroker(b *embedded.Broker, log *zap.Logger) {
@@ -114,14 +132,6 @@ func drainDelay(c ingressConfig) time.Duration {
 		return -1
 	}
 	return time.Duration(*c.DrainDelay)
-}
-
-func largestBody(s *catalog.Snapshot) int64 {
-	var largest int64
-	for _, src := range s.Sources {
-		largest = max(largest, src.MaxBody)
-	}
-	return largest
 }
 
 // awaitReady waits until every condition that counts is met. Conditions are

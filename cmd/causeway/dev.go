@@ -23,6 +23,9 @@ import (
 // changes: what is parked for it finds it again after a restart.
 const devSubscription = "dev"
 
+// devSet is the set as which causeway dev puts what its file says into the catalog.
+const devSet = "dev"
+
 type devOptions struct {
 	data, forward, broker string
 	max                   catalog.Size
@@ -108,10 +111,11 @@ func (d *dev) run(ctx context.Context, c *common) error {
 		return err
 	}
 	so := serveOptions{
-		file: d.file, roles: roles{ingress: true, egress: true}, loopback: true,
+		file: d.file, roles: roles{ingress: true, egress: true, admin: true}, applies: devSet, apiKey: d.secrets[devAPIKey], loopback: true,
 		stderr: c.stderr, ready: func(s serving) { d.served = true; d.welcome(s) },
 	}
 	if len(d.file.config.Kafka.Brokers) == 0 {
+		so.catalog = filepath.Join(d.options.data, "catalog.jsonl")
 		so.embedded = &embedded.Options{
 			Dir: filepath.Join(d.options.data, "kafka"), Listen: d.options.broker, MaxBytes: int64(d.options.max),
 		}
@@ -149,6 +153,9 @@ func (d *dev) defaults() error {
 			sub.Sources = append(sub.Sources, src.Name)
 		}
 		c.Egress.Subscriptions = append(c.Egress.Subscriptions, sub)
+	}
+	for _, src := range c.Ingress.Sources {
+		c.Kafka.Topics.MaxBody = max(c.Kafka.Topics.MaxBody, src.MaxBody) // its own file says what it needs
 	}
 	d.file.config = c.withDefaults()
 	return nil

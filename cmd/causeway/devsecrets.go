@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"causeway/pkg/admin"
 	"causeway/pkg/provider"
 	"causeway/pkg/secret"
 	"causeway/pkg/signature"
@@ -19,6 +20,7 @@ const (
 	defaultData = "causeway-data"
 	devFile     = "dev.yaml"
 	receiverKey = "receiver" // in dev.yaml: what signs deliveries of causeway dev
+	sealingKey  = "keys"     // the keyring under which secrets are sealed, unless CAUSEWAY_KEYS has one
 )
 
 // example is a source that causeway dev comes with.
@@ -80,6 +82,15 @@ func makeDevSecrets(dir string) (devSecrets, error) {
 		}
 		secrets[ex.name], made = secret.New([]byte(preset.Generate())), true
 	}
+	if secrets[sealingKey].IsZero() {
+		if secrets[sealingKey], err = secret.GenerateKey("dev"); err != nil {
+			return nil, fmt.Errorf("make a key that seals: %w", err)
+		}
+		made = true
+	}
+	if secrets[devAPIKey].IsZero() {
+		secrets[devAPIKey], made = admin.GenerateKey(), true
+	}
 	if !made {
 		// Somebody may have copied the file here with other rights.
 		if err := os.Chmod(filepath.Join(dir, devFile), 0o600); err != nil {
@@ -97,7 +108,7 @@ func makeDevSecrets(dir string) (devSecrets, error) {
 // reads at the same moment finds the old one or the new one.
 func (s devSecrets) write(dir string) error {
 	var b strings.Builder
-	b.WriteString("# Secrets that causeway dev made: of its example sources, and of what it delivers\n# (receiver). causeway send and causeway listen find them here.\n")
+	b.WriteString("# Secrets that causeway dev made: of its example sources, of what it delivers (receiver),\n# of its API (admin), and what seals the secrets in its catalog (keys). causeway's other\n# verbs find them here.\n")
 	for _, name := range slices.Sorted(maps.Keys(s)) {
 		fmt.Fprintf(&b, "%s: %s\n", name, s[name].Reveal())
 	}
@@ -117,10 +128,20 @@ func (s devSecrets) write(dir string) error {
 }
 
 // export lets references name the secrets: one that is at hand cannot be written
-// into a source, a variable of this process can. It returns the references.
+// into a source, a variable of this process can. It returns the references. The key
+// that seals gets its own variable, unless that is set.
 func (s devSecrets) export() (map[string]string, error) {
 	refs := map[string]string{}
 	for name, value := range s {
+		switch {
+		case name == devAPIKey, name == sealingKey && os.Getenv(secret.KeysVariable) != "":
+			continue
+		case name == sealingKey:
+			if err := os.Setenv(secret.KeysVariable, string(value.Reveal())); err != nil {
+				return nil, fmt.Errorf("name the sealing key: %w", err)
+			}
+			continue
+		}
 		variable := envPrefix + "DEV_SECRET_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 		if err := os.Setenv(variable, string(value.Reveal())); err != nil {
 			return nil, fmt.Errorf("name the secret of %s: %w", name, err)

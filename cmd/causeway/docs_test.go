@@ -99,22 +99,43 @@ func blocksOf(t *testing.T, path string) []block {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return blocksIn(string(page))
+}
+
+func blocksIn(page string) []block {
 	var blocks []block
-	for _, m := range regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$").FindAllStringSubmatch(string(page), -1) {
+	for _, m := range regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$").FindAllStringSubmatch(page, -1) {
 		blocks = append(blocks, block{m[1], m[2]})
 	}
 	return blocks
 }
 
-// TestPagesWork runs what README.md and docs/start.md tell a newcomer to type,
-// in one shell, in order. What runs until it is stopped goes into the
-// background, and the next of its kind stops it, as the pages say. Only the
-// addresses are other ones here.
+// followedBlocks are those of the page, or of the part of it, that TestPagesWork runs.
+func followedBlocks(t *testing.T, path string) []block {
+	t.Helper()
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, from, marked := strings.Cut(string(page), "<!-- From here to the next comment, TestPagesWork runs every command. -->")
+	if !marked {
+		return blocksIn(string(page))
+	}
+	part, _, _ := strings.Cut(from, "<!--")
+	return blocksIn(part)
+}
+
+// TestPagesWork runs what the pages tell a newcomer to type, in one shell, in
+// order. What runs until it is stopped goes into the background, and the next of
+// its kind stops it, as the pages say. Only the addresses are other ones here.
+//
+// Of docs/operations.md and docs/api.md it runs what stands between two comments:
+// the rest wants a cluster, or is no more than an example.
 func TestPagesWork(t *testing.T) {
-	for _, page := range []string{"README.md", "docs/start.md"} {
+	for _, page := range []string{"README.md", "docs/start.md", "docs/operations.md", "docs/api.md"} {
 		t.Run(filepath.Base(page), func(t *testing.T) {
 			w := newPageWorld(t)
-			for _, b := range blocksOf(t, filepath.Join("..", "..", page)) {
+			for _, b := range followedBlocks(t, filepath.Join("..", "..", page)) {
 				switch b.language {
 				case "yaml":
 					w.write("causeway.yaml", b.text)
@@ -160,10 +181,14 @@ type pageWorld struct {
 func newPageWorld(t *testing.T) *pageWorld {
 	t.Helper()
 	w := &pageWorld{canaryWorld: newCanaryWorld(t), background: map[string]*canaryProcess{}}
+	var err error
+	if w.address["admin"], err = freePort(); err != nil {
+		t.Fatal(err)
+	}
 	w.secret = map[string]string{"STRIPE_WEBHOOK_SECRET": "whsec_of_a_page_that_is_followed", "SHOP_SECRET": "whsec_b2YtYS1wYWdlLXRoYXQtaXMtZm9sbG93ZWQ="}
 	w.env = append(w.env,
 		"PATH="+filepath.Dir(w.bin)+string(filepath.ListSeparator)+os.Getenv("PATH"),
-		"CAUSEWAY_INGRESS_LISTEN="+w.address["ingress"], "CAUSEWAY_OPS_LISTEN="+w.address["ops"],
+		"CAUSEWAY_INGRESS_LISTEN="+w.address["ingress"], "CAUSEWAY_OPS_LISTEN="+w.address["ops"], "CAUSEWAY_ADMIN_LISTEN="+w.address["admin"],
 		"STRIPE_WEBHOOK_SECRET="+w.secret["STRIPE_WEBHOOK_SECRET"], "SHOP_SECRET="+w.secret["SHOP_SECRET"])
 	shell := exec.CommandContext(t.Context(), "sh")
 	shell.Dir, shell.Env = w.dir, append(w.env[:len(w.env):len(w.env)], "CAUSEWAY_KAFKA_BROKERS="+w.address["broker"])
@@ -191,7 +216,7 @@ func (w *pageWorld) follow(command string) {
 	w.t.Helper()
 	w.followed++
 	command = strings.NewReplacer(
-		"127.0.0.1:8700", w.address["ingress"], "127.0.0.1:8703", w.address["broker"], "127.0.0.1:8790", w.address["listen"],
+		"127.0.0.1:8700", w.address["ingress"], "127.0.0.1:8701", w.address["admin"], "127.0.0.1:8703", w.address["broker"], "127.0.0.1:8790", w.address["listen"],
 		"read -rs STRIPE_WEBHOOK_SECRET && ", "",
 	).Replace(command)
 	words := strings.Fields(strings.ReplaceAll(command, "ARGS=", ""))
@@ -201,6 +226,10 @@ func (w *pageWorld) follow(command string) {
 	case words[0] == "causeway" && words[1] == "dev":
 		w.dev(words[2:])
 	case words[0] == "causeway" && words[1] == "listen":
+		w.end("listen")
+		for i, word := range words {
+			words[i] = strings.ReplaceAll(strings.Trim(word, `"`), "$PWD", w.dir)
+		}
 		w.background["listen"] = w.start(append(words[1:], "--listen", w.address["listen"])...)
 		if err := until(patience, func() error { return dial(w.address["listen"]) }); err != nil {
 			w.t.Fatal(err)
@@ -220,11 +249,21 @@ func (w *pageWorld) dev(args []string) {
 
 func (w *pageWorld) stopAll() {
 	w.t.Helper()
-	for _, name := range []string{"listen", "dev"} {
-		if p := w.background[name]; p != nil {
-			w.stop(p)
-			delete(w.background, name)
-		}
+	w.end("listen")
+	w.end("dev")
+}
+
+// end stops what runs in the background, if it does.
+func (w *pageWorld) end(name string) {
+	w.t.Helper()
+	p := w.background[name]
+	if p == nil {
+		return
+	}
+	delete(w.background, name)
+	w.stop(p)
+	if regexp.MustCompile(`[1-9][0-9]* not verified`).Match(p.out.Bytes()) {
+		w.t.Errorf("a delivery was not signed as the page says:\n%s", p.out)
 	}
 }
 
@@ -256,7 +295,7 @@ func (w *pageWorld) shell(command string) {
 			w.t.Fatalf("%s\n%v\n%s", command, err, said.String())
 		}
 	}
-	if strings.HasPrefix(command, "curl") || strings.Contains(command, "\ncurl") {
+	if regexp.MustCompile(`(?ms)^curl .*/webhooks/`).MatchString(command) {
 		if !strings.Contains(said.String(), `"status":"received"`) {
 			w.t.Errorf("%s\nanswered %s", command, said.String())
 		}

@@ -108,8 +108,22 @@ egress:
 		t.Fatal(err)
 	}
 	t.Cleanup(f.end)
+	f.apply()
 	f.commits = watchCommits(f)
 	return f
+}
+
+// apply puts the file's entries into the catalog, as an operator does.
+func (f *fleet) apply() {
+	f.t.Helper()
+	api := f.start("admin")
+	apply := exec.Command(f.binary, "apply", "-f", f.config, "--set", "fleet", "--prune", "--server", "http://"+api.listen)
+	apply.Env = append(os.Environ(), "FLEET_SECRET="+fleetSecret)
+	if out, err := apply.CombinedOutput(); err != nil {
+		f.t.Fatalf("apply: %v\n%s", err, out)
+	}
+	api.stop()
+	f.members = f.members[:len(f.members)-1]
 }
 
 // end ends what still runs, in order, so that the next test does not wait for members
@@ -180,7 +194,7 @@ func (m *fleetMember) start() {
 	}
 	var err error
 	m.process, err = kafkatest.Spawn(m.log, []string{
-		"FLEET_SECRET=" + fleetSecret, "CAUSEWAY_INGRESS_DRAIN_DELAY=" + drain, "CAUSEWAY_INGRESS_LISTEN=" + m.listen, "CAUSEWAY_OPS_LISTEN=" + m.ops,
+		"FLEET_SECRET=" + fleetSecret, "CAUSEWAY_SECRETS_ALLOW=env:FLEET_SECRET", "CAUSEWAY_INGRESS_DRAIN_DELAY=" + drain, "CAUSEWAY_INGRESS_LISTEN=" + m.listen, "CAUSEWAY_ADMIN_LISTEN=" + m.listen, "CAUSEWAY_OPS_LISTEN=" + m.ops,
 	}, m.f.binary, m.role, "-c", m.f.config)
 	if err != nil {
 		m.f.t.Fatal(err)

@@ -27,8 +27,7 @@ type cluster struct {
 type prepareOptions struct {
 	clients  kafka.Options
 	config   kafkaConfig
-	sources  []catalog.SourceSpec
-	snapshot *catalog.Snapshot
+	current  func() *catalog.Snapshot
 	embedded bool
 	health   *health.Set
 	log      *zap.Logger

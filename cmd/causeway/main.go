@@ -32,33 +32,23 @@ func main() {
 // instead of 2n.
 const heapFloor = 64 << 20
 
-// run is the whole program but for the process around it. It returns the exit
-// code: 0 done, 1 it did not work, 2 it was not asked properly.
+// run is the whole program but for the process around it. It returns the exit code,
+// one of exitCodes.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot(stdout, stderr)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	usage, misused := errors.AsType[usageError](err)
-	switch {
-	case err == nil:
-		return 0
-	case misused:
+	if usage, misused := errors.AsType[usageError](err); misused {
 		fmt.Fprintf(stderr, "causeway: %v\nSee %s --help.\n", err, strings.TrimSpace("causeway "+usage.verb))
-		return 2
-	case errors.Is(err, errReported):
-		return 1
-	default:
+	} else if _, told := errors.AsType[reported](err); err != nil && !told {
 		fmt.Fprintf(stderr, "causeway: %v\n", err)
-		return 1
 	}
+	return exitCodeOf(err)
 }
-
-// errReported ends a verb that has told its user already what went wrong.
-var errReported = errors.New("reported")
 
 // usageError is a command line that makes no sense.
 type usageError struct {
-	verb string
+	verb string // "": the one that runs
 	err  error
 }
 
@@ -69,15 +59,20 @@ func (e usageError) Unwrap() error { return e.err }
 type common struct {
 	configPath string
 	logFormat  string
+	stdin      io.Reader
 	stdout     io.Writer
 	stderr     io.Writer
 }
 
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
-	c := &common{stdout: stdout, stderr: stderr}
+	c := &common{stdin: os.Stdin, stdout: stdout, stderr: stderr}
 	root := &cobra.Command{
-		Use:           "causeway",
-		Short:         "Carries webhooks into Kafka and out again",
+		Use:   "causeway",
+		Short: "Carries webhooks into Kafka and out again",
+		Long: `Carries webhooks into Kafka and out again.
+
+causeway completion --help says how a shell completes verbs, flags and the names of
+sources, subscriptions, tenants and keys, which it asks the admin API for.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          knownVerb,
@@ -85,13 +80,14 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd.Name(), err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{verbOf(cmd), err} })
 	root.PersistentFlags().StringVarP(&c.configPath, "config", "c", os.Getenv(envConfig), "process file (also CAUSEWAY_CONFIG)")
 	root.PersistentFlags().StringVar(&c.logFormat, "log-format", "", "console or json; console on a terminal")
 	root.AddCommand(
-		newDev(c), newIngress(c), newEgress(c), newCheck(c), newSend(c), newListen(c),
-		newConfig(c), newTopic(c), newTail(c), newVersion(c),
+		newDev(c), newIngress(c), newEgress(c), newAdmin(c), newCheck(c), newSend(c), newListen(c),
+		newConfig(c), newTopic(c), newTail(c), newPlan(c), newVersion(c),
+		newSource(c), newSubscription(c), newTenant(c), newKey(c), newApply(c), newExport(c), newHealth(c),
+		newExitCodes(),
 	)
 	for _, cmd := range root.Commands() {
 		teach(cmd)
@@ -113,18 +109,33 @@ func knownVerb(root *cobra.Command, args []string) error {
 	return usageError{"", fmt.Errorf("there is no verb %q%s", printable(args[0], 64), didYouMean(args[0], verbs))}
 }
 
-// teach makes wrong arguments of a verb a usage error, like wrong flags.
+// verbOf is a command as it is typed, without the program's name.
+func verbOf(cmd *cobra.Command) string {
+	return strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), "causeway"), " ")
+}
+
+// teach makes wrong arguments of a verb a usage error, like wrong flags, and lets one
+// that comes from further down know which verb it was.
 func teach(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				verb := strings.TrimPrefix(cmd.CommandPath(), "causeway ")
+				verb := verbOf(cmd)
 				if _, names, has := strings.Cut(cmd.Use, " "); has && len(args) == 0 {
 					err = fmt.Errorf("%s what? Write it like causeway %s %s", verb, verb, names)
 				}
 				return usageError{verb, err}
 			}
 			return nil
+		}
+	}
+	if do := cmd.RunE; do != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			err := do(cmd, args)
+			if usage, misused := errors.AsType[usageError](err); misused && usage.verb == "" {
+				return usageError{verbOf(cmd), err}
+			}
+			return err
 		}
 	}
 	for _, sub := range cmd.Commands() {

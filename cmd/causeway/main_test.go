@@ -25,8 +25,15 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	// Several causeways run at once here, and most of them have an API that nobody calls.
+	if err := os.Setenv(listenVariable, "127.0.0.1:0"); err != nil {
+		panic(err)
+	}
 	kafkatest.Main(m)
 }
+
+// listenVariable is the variable that says where the API listens.
+const listenVariable = "CAUSEWAY_ADMIN_LISTEN"
 
 // slowDisk lets ingress wait longer for the embedded broker than a provider
 // would: on a machine whose disk is busy with other tests, a sync can take seconds.
@@ -42,8 +49,9 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv(slowDisk, "25s")
+			env.Setenv(listenVariable, "127.0.0.1:0")
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
-			for _, name := range []string{"INGRESS", "OPS", "BROKER", "LISTEN", "SECOND"} {
+			for _, name := range []string{"INGRESS", "OPS", "BROKER", "LISTEN", "SECOND", "ADMIN"} {
 				address, err := freePort()
 				if err != nil {
 					return err
@@ -53,6 +61,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"api":   startAPI,
 			"await": await,
 			"kafka": startKafka,
 		},

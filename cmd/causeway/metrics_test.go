@@ -20,9 +20,10 @@ var updateDocs = flag.Bool("update-docs", false, "write docs/metrics.md anew")
 // TestMetricsPage compares docs/metrics.md with what causeway dev really serves.
 func TestMetricsPage(t *testing.T) {
 	ops := freeAddress(t)
-	door := freeAddress(t)
+	door, api := freeAddress(t), freeAddress(t)
 	t.Setenv("CAUSEWAY_OPS_LISTEN", ops)
 	t.Setenv("CAUSEWAY_INGRESS_LISTEN", door)
+	t.Setenv("CAUSEWAY_ADMIN_LISTEN", api)
 	data := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	var stderr bytes.Buffer
@@ -37,6 +38,7 @@ func TestMetricsPage(t *testing.T) {
 		}
 	}()
 	awaitText(t, "http://"+ops+"/readyz", "")
+	awaitText(t, "http://"+api+"/api/v1/health", "")
 	if code := run(t.Context(), []string{"send", "stripe", "--data", data, "--url", "http://" + door + "/webhooks/stripe"}, io.Discard, os.Stderr); code != 0 {
 		t.Fatalf("causeway send ended with %d", code)
 	}

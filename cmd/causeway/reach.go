@@ -7,11 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
-	"causeway/egress/delay"
-	"causeway/pkg/catalog"
 	"causeway/pkg/health"
 	"causeway/pkg/kafka"
 )
@@ -67,29 +64,4 @@ func reach(ctx context.Context, clients kafka.Options) (reached kafka.Reached, f
 		faults = append(faults, fmt.Sprintf("announced by the cluster (advertised.listeners), and clients must reach it: %v", err))
 	}
 	return reached, faults
-}
-
-// needs are the ACLs without which a part of causeway stands still.
-func needs(conf config, snapshot *catalog.Snapshot) []kafka.Need {
-	const read, write = kmsg.ACLOperationRead, kmsg.ACLOperationWrite
-	var list []kafka.Need
-	for _, topic := range snapshot.Topics() {
-		list = append(list, kafka.Need{Topic: topic, Operation: read, Who: "egress"})
-	}
-	for _, src := range snapshot.Sources {
-		list = append(list, kafka.Need{Topic: src.Topic, Operation: write, Who: "ingress"})
-	}
-	prefix := conf.Kafka.Prefix
-	for _, tier := range delay.Tiers() {
-		list = append(list,
-			kafka.Need{Topic: tier.Topic(prefix), Operation: read, Who: "egress"},
-			kafka.Need{Topic: tier.Topic(prefix), Operation: write, Who: "egress"})
-	}
-	for _, name := range []string{"dlq", "attempts"} {
-		list = append(list, kafka.Need{Topic: prefix + name, Operation: write, Who: "egress"})
-	}
-	for _, name := range []string{"egress", "delay"} {
-		list = append(list, kafka.Need{Group: prefix + name, Operation: read, Who: "egress"})
-	}
-	return list
 }

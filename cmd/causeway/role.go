@@ -36,6 +36,23 @@ the others take over at once, and ends with 0.`,
 	}
 }
 
+func newAdmin(c *common) *cobra.Command {
+	return &cobra.Command{
+		Use:   "admin",
+		Short: "The API by which sources, subscriptions, tenants and keys are looked at and changed",
+		Long: `The API by which sources, subscriptions, tenants and keys are looked at and changed.
+It keeps no state: one process is enough, several may run at once.
+
+It listens on admin.listen (127.0.0.1:8701), where whoever is on this machine needs no
+key. On any other address every request needs one: make the first with causeway key
+create on the machine itself.
+
+On SIGTERM it finishes its requests and ends with 0.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runRole(cmd.Context(), c, roles{admin: true}) },
+	}
+}
+
 // runRole plays one role on the cluster that the process file names.
 func runRole(ctx context.Context, c *common, r roles) error {
 	p, err := c.load()

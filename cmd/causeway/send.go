@@ -81,6 +81,7 @@ The exit code is 1 if any answer is not the expected one: 200, or with --tamper 
 	f.StringVar(&o.url, "url", "", "where to send; the ingress of this machine when left out")
 	f.StringVar(&o.secret, "secret", "", "reference to the signing secret: env:NAME or file:/path")
 	f.StringVar(&o.data, "data", defaultData, "data directory of causeway dev, where the secret is")
+	cmd.ValidArgsFunction = firstArgument(sourcesAndProviders(c))
 	f.StringVar(&o.tamper, "tamper", "", "make it one to be refused: "+strings.Join(slices.Sorted(maps.Keys(tamperings())), ", "))
 	return cmd
 }

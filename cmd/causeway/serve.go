@@ -16,29 +16,32 @@ import (
 
 	"causeway/egress"
 	"causeway/ingress"
+	"causeway/pkg/admin"
 	"causeway/pkg/catalog"
 	"causeway/pkg/health"
 	"causeway/pkg/kafka"
 	"causeway/pkg/kafka/embedded"
-	"causeway/pkg/outbound"
 	"causeway/pkg/secret"
 )
 
 // roles are the parts of causeway that a process plays.
-type roles struct{ ingress, egress bool }
+type roles struct{ ingress, egress, admin bool }
 
 // serveOptions say what to serve.
 type serveOptions struct {
 	file     *processFile // complete but for the catalog's faults, which serve reports
 	roles    roles
 	embedded *embedded.Options // nil: there is a cluster
+	catalog  string            // the file that holds the catalog beside the embedded broker
+	applies  string            // the set that the file's sources and subscriptions are put into the catalog as; "": they are not
+	apiKey   secret.Secret     // lets in whoever has the data directory of dev
 	loopback bool              // deliveries may go to this machine, and over plain http
 	stderr   io.Writer
 	ready    func(serving) // called once, when everything serves; nil: nobody waits for it
 }
 
 // serving is where a process can be reached.
-type serving struct{ ingress, ops, kafka string }
+type serving struct{ ingress, admin, ops, kafka string }
 
 // serve wires a process, runs it until ctx ends or a part of it fails, and takes
 // it down again in the opposite order: what rests on something stops before it.
@@ -53,16 +56,28 @@ func serve(ctx context.Context, o serveOptions) error {
 		log.Warn(unknownVariable(name))
 	}
 
-	resolver := secret.NewResolver()
-	snapshot := o.file.build(catalog.Options{
-		Resolver: resolver, AllowHTTP: o.loopback,
-		ResolveSources: o.roles.ingress, ResolveSubscriptions: o.roles.egress,
-	})
+	keyring, err := readKeyring()
+	if err != nil {
+		return err
+	}
+	resolver := secret.NewResolver().WithKeyring(keyring)
+	entries := o.file.options(catalog.Options{Resolver: resolver, AllowHTTP: o.loopback})
+	if o.applies != "" {
+		strict := entries
+		strict.ResolveSources, strict.ResolveSubscriptions = true, true
+		o.file.build(strict)
+	} else {
+		o.file.foreign(entries)
+		o.file.warnOfEntries()
+	}
 	tracing := o.file.traces(os.Getenv, resolver)
 	security := o.file.connection(resolver)
-	var doorTLS *tls.Config
+	var doorTLS, adminTLS *tls.Config
 	if o.roles.ingress {
-		doorTLS = o.file.ingressTLS(resolver)
+		doorTLS = o.file.listenerTLS("ingress", c.Ingress.TLS, resolver)
+	}
+	if o.roles.admin {
+		adminTLS = o.file.listenerTLS("admin", c.Admin.TLS, resolver)
 	}
 	if err := o.file.err(); err != nil {
 		return err
@@ -120,21 +135,26 @@ func serve(ctx context.Context, o serveOptions) error {
 	base.run(baseCtx, "secrets", func(ctx context.Context) error { return watchSecrets(ctx, resolver, secrets) })
 
 	clients := kafka.Options{
-		Brokers: brokers, Prefix: c.Kafka.Prefix, ClientID: c.Kafka.ClientID, MaxBody: largestBody(snapshot),
+		Brokers: brokers, Prefix: c.Kafka.Prefix, ClientID: c.Kafka.ClientID, MaxBody: int64(c.Kafka.Topics.MaxBody),
 		InstanceID: c.Kafka.InstanceID, SessionTimeout: time.Duration(c.Kafka.SessionTimeout),
 		TLS: security.tls, SASL: security.sasl,
 		Logger: log, Registerer: reg,
 	}
-	admin, err := kgo.NewClient(clients.Base("admin")...)
+	client, err := kgo.NewClient(clients.Base("admin")...)
 	if err != nil {
 		return fmt.Errorf("make the Kafka client: %w", err)
 	}
-	defer admin.Close()
+	defer client.Close()
+	kept, tail, err := openCatalog(o, clients, client)
+	if err != nil {
+		return err
+	}
+	now := newLive(kept, o.roles, entries, conditions, reg, log)
 	prepare := prepareOptions{
-		clients: clients, config: c.Kafka, sources: c.Ingress.Sources, snapshot: snapshot, embedded: broker != nil,
+		clients: clients, config: c.Kafka, current: now.current, embedded: broker != nil,
 		health: conditions, log: log,
 	}
-	topics := watchTopics(admin, prepare, o.roles, reg)
+	topics := watchTopics(client, prepare, o.roles, reg)
 	spans, err := newTraces(ctx, tracesOptions{settings: tracing, version: version.version, health: conditions, log: log, reg: reg})
 	if err != nil {
 		return err
@@ -142,7 +162,6 @@ func serve(ctx context.Context, o serveOptions) error {
 	defer spans.stop(context.WithoutCancel(ctx))
 
 	var recreated []func(topic string) // clients that have to forget a topic that was made again
-	current := func() *catalog.Snapshot { return snapshot }
 	registered, err := openRegistry(c.Registry, resolver, version.version, reg)
 	if err != nil {
 		return err
@@ -150,7 +169,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	decoder := newDecoder(registered)
 	var schemaID func(topic string) (int, error)
 	if registered != nil {
-		ids := schemaIDs(c.Registry, registered, o.roles, current, decoder, conditions, log)
+		ids := schemaIDs(c.Registry, registered, o.roles, now.current, decoder, conditions, log)
 		schemaID = ids.ID
 		defer registered.CloseIdle()
 		parts.run(ctx, "registry", ids.Run)
@@ -166,7 +185,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		}
 		defer producer.Close()
 		edge := ingress.New(ingress.Options{
-			Catalog: current, Client: producer, Started: reached, Cluster: func() string { return cluster.id }, Writable: writable, SchemaID: schemaID, Topic: topics.Usable,
+			Catalog: now.current, Client: producer, Started: reached, Cluster: func() string { return cluster.id }, Writable: writable, SchemaID: schemaID, Topic: topics.Usable,
 			PublicURL:    c.publicURL(),
 			ReplyTimeout: time.Duration(c.Ingress.ReplyTimeout), DrainDelay: drainDelay(c.Ingress), ShutdownTimeout: time.Duration(c.Ingress.ShutdownTimeout),
 			MaxConns: c.Ingress.MaxConnections, MaxConnsPerAddress: c.Ingress.MaxPerAddress,
@@ -177,9 +196,28 @@ func serve(ctx context.Context, o serveOptions) error {
 		recreated = append(recreated, func(topic string) { producer.PurgeTopicsFromProducing(topic) })
 		parts.run(ctx, "ingress", func(ctx context.Context) error { return edge.Run(ctx, doors.ingress) })
 	}
-	cluster, err = prepareKafka(ctx, admin, prepare)
+	cluster, err = prepareKafka(ctx, client, prepare)
 	if err == nil && ctx.Err() == nil {
-		err = topics.Await(ctx)
+		err = topics.Await(ctx) // those that are there whatever the catalog says, itself among them
+	}
+	var api *admin.Server
+	if err == nil && ctx.Err() == nil {
+		base.run(baseCtx, "the catalog", tail)
+		err = now.load(ctx)
+	}
+	if o.roles.admin && err == nil && ctx.Err() == nil {
+		api = newAdminAPI(o, apiParts{
+			kept: kept, now: now, entries: entries, keyring: keyring, topics: newTopics{client, prepare}, doors: doors,
+			outbound: newOutbound(ctx, o, doors, cluster), health: conditions, log: log, reg: reg, version: version.version,
+		})
+	}
+	if o.applies != "" && err == nil && ctx.Err() == nil {
+		err = o.apply(ctx, api, now)
+	}
+	if err == nil && ctx.Err() == nil {
+		base.run(baseCtx, "the live catalog", now.run)
+		base.run(baseCtx, "the look at the catalog", now.follow)
+		err = topics.Await(ctx) // now with the topics of its sources
 	}
 	if err != nil || ctx.Err() != nil {
 		err = whyStopped(ctx, err)
@@ -191,17 +229,17 @@ func serve(ctx context.Context, o serveOptions) error {
 
 	if o.roles.egress {
 		out := egress.New(egress.Options{
-			Kafka: clients, Catalog: current, Decoder: decoder,
-			Client: outbound.New(outbound.Options{
-				AllowNetworks: networks(c.Egress.AllowNetworks), AllowLoopback: o.loopback, AllowHTTP: o.loopback || c.Egress.AllowHTTP,
-				Forbidden: forbidden(ctx, doors.addresses(), cluster.brokers),
-			}),
+			Kafka: clients, Catalog: now.current, Changed: now.changed, CatalogEnd: kept.End, Decoder: decoder,
+			Client:   newOutbound(ctx, o, doors, cluster),
 			InFlight: c.Egress.InFlight, QueueTasks: c.Egress.QueueTasks, QueueBytes: int64(c.Egress.QueueBytes), OpenBytes: int64(c.Egress.OpenBytes),
 			ShutdownTimeout: time.Duration(c.Egress.ShutdownTimeout),
 			Version:         version.version, Health: conditions, Logger: log, Registerer: reg, TracerProvider: spans.provider(),
 		})
 		recreated = append(recreated, out.Recreated)
 		parts.run(ctx, "egress", out.Run)
+	}
+	if api != nil {
+		parts.run(ctx, "admin", func(ctx context.Context) error { return api.Run(ctx, doors.secureAdmin(adminTLS)) })
 	}
 	parts.run(ctx, "topics", func(ctx context.Context) error {
 		return topics.Run(ctx, func(topic string) {

@@ -59,7 +59,6 @@ func runTail(ctx context.Context, c *common, topic string, fromStart bool, count
 		return err
 	}
 	decoder := newDecoder(registered)
-	attempts := conf.Kafka.Prefix + "attempts"
 	for printed := 0; ; {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -69,7 +68,7 @@ func runTail(ctx context.Context, c *common, topic string, fromStart bool, count
 			return fmt.Errorf("read %s/%d: %w", e.Topic, e.Partition, e.Err)
 		}
 		for _, r := range fetches.Records() {
-			printRecord(ctx, c.stdout, decoder, r, topic == attempts)
+			printRecord(ctx, c.stdout, decoder, r, conf.Kafka.Prefix)
 			if printed++; printed == count {
 				return nil
 			}
@@ -79,9 +78,14 @@ func runTail(ctx context.Context, c *common, topic string, fromStart bool, count
 
 // printRecord prints a record as what it is. One that cannot be read is shown
 // with the reason, for that is when somebody looks.
-func printRecord(ctx context.Context, w io.Writer, decoder *schemas.Decoder, r *kgo.Record, attempt bool) {
+func printRecord(ctx context.Context, w io.Writer, decoder *schemas.Decoder, r *kgo.Record, prefix string) {
 	fmt.Fprintf(w, "%s/%d/%d  %s", r.Topic, r.Partition, r.Offset, r.Timestamp.Format("2006-01-02 15:04:05.000"))
-	if attempt {
+	switch r.Topic {
+	case prefix + "catalog", prefix + "audit": // JSON of their own
+		fmt.Fprintf(w, "  %s\n", column(string(r.Key)))
+		printBody(w, r.Value)
+		return
+	case prefix + "attempts":
 		a, err := schemas.AttemptFromRecord(r)
 		if err != nil {
 			printRaw(w, r, err)

@@ -36,7 +36,7 @@ func newTopic(c *common) *cobra.Command {
 		Short: "Say where each partition begins and ends, and which settings were made",
 		Args:  cobra.ExactArgs(1),
 		RunE:  func(cmd *cobra.Command, args []string) error { return describeTopic(cmd.Context(), c, args[0]) },
-	})
+	}, newTopicLag(c))
 	return cmd
 }
 

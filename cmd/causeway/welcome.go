@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"causeway/pkg/admin"
 	"causeway/pkg/catalog"
 )
 
@@ -26,6 +27,7 @@ func (d *dev) welcome(at serving) {
 		fmt.Fprintf(&b, "  %-10s delivers to %s\n", sub.Name, to)
 	}
 	fmt.Fprintf(&b, "  %-10s %s\n", "kafka", at.kafka)
+	fmt.Fprintf(&b, "  %-10s http://%s%s, for causeway source, subscription, apply\n", "admin", at.admin, admin.BasePath)
 	fmt.Fprintf(&b, "  %-10s http://%s/metrics /healthz /readyz\n", "ops", at.ops)
 	b.WriteString("\nTry next, in another terminal:\n\n")
 	for _, line := range d.suggestions(at) {
@@ -60,6 +62,7 @@ func (d *dev) suggestions(at serving) []string {
 	lines := []string{
 		strings.Join(send, " "),
 		tail,
+		d.subscribe(at, src),
 		fmt.Sprintf("kcat -C -b %s -t %s -o beginning -e", at.kafka, topicOf(src)),
 	}
 	if d.examples {
@@ -67,6 +70,18 @@ func (d *dev) suggestions(at serving) []string {
 		lines = append(lines, curlLines(filepath.Join(d.options.data, devFile), at.ingress)...)
 	}
 	return lines
+}
+
+// subscribe is a line that delivers the source's events to one more URL, while dev runs.
+func (d *dev) subscribe(at serving, src catalog.SourceSpec) string {
+	line := program() + " subscription add mine --sources " + src.Name + " --url http://localhost:3000/hooks"
+	if at.admin != defaultAdmin {
+		line += " --server http://" + at.admin
+	}
+	if d.options.data != defaultData {
+		line += " --data " + quote(d.options.data)
+	}
+	return line
 }
 
 // program is this program as the next line in the same folder can call it: by the

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -66,16 +67,25 @@ type document struct {
 	places map[string]position // by keys.id
 	faults []fault
 
+	form    reflect.Type                                    // what the value is the JSON form of: set by validate
+	partial bool                                            // what is missing is no fault here
+	known   map[reflect.Type]map[string]reflect.StructField // settings by type
+	limits  limits
 	anchors map[string]ast.Node
 	nodes   int
 }
 
+// limits are how much one document may be.
+type limits struct{ bytes, nodes int }
+
+func processFileLimits() limits { return limits{maxFileSize, maxFileNodes} }
+
 // readYAML reads one document and notes everything that is wrong with its form.
 // Its faults never quote values: somebody may have written a secret into the file.
-func readYAML(text []byte) *document {
-	d := &document{places: map[string]position{}, anchors: map[string]ast.Node{}}
-	if len(text) > maxFileSize {
-		d.fault(nil, position{}, "the file has %d bytes or more, and 1 MiB is the most", len(text))
+func readYAML(text []byte, most limits) *document {
+	d := &document{places: map[string]position{}, anchors: map[string]ast.Node{}, limits: most}
+	if len(text) > most.bytes {
+		d.fault(nil, position{}, "the file has %d bytes or more, and %d MiB is the most", len(text), most.bytes>>20)
 		return d
 	}
 	// Duplicates are allowed here in order to report them beside all other faults.
@@ -122,9 +132,9 @@ func (d *document) place(k keys) position {
 // few lines of aliases to aliases can stand for billions.
 func (d *document) read(node ast.Node, k keys) any {
 	d.nodes++
-	if d.nodes > maxFileNodes || len(k) > maxFileDepth {
-		if d.nodes <= maxFileNodes || d.nodes == maxFileNodes+1 {
-			d.fault(k, placeOf(node.GetToken()), "too much: a file holds %d values, %d deep, with all aliases written out", maxFileNodes, maxFileDepth)
+	if d.nodes > d.limits.nodes || len(k) > maxFileDepth {
+		if d.nodes <= d.limits.nodes || d.nodes == d.limits.nodes+1 {
+			d.fault(k, placeOf(node.GetToken()), "too much: a file holds %d values, %d deep, with all aliases written out", d.limits.nodes, maxFileDepth)
 		}
 		return nil
 	}

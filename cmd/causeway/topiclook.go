@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"causeway/pkg/admin"
+	"causeway/pkg/catalog"
+	"causeway/pkg/kafka"
+)
+
+// topicLook looks at the topics that causeway uses, for the API.
+type topicLook struct {
+	newTopics
+	current func() *catalog.Snapshot
+}
+
+// topicKinds are the kinds of topics by their names in the API.
+func topicKinds() map[kafka.Kind]string {
+	return map[kafka.Kind]string{
+		kafka.Events: "events", kafka.Delays: "delay", kafka.DeadLetters: "dlq", kafka.Attempts: "attempts",
+		kafka.Catalog: "catalog", kafka.Audit: "audit",
+	}
+}
+
+// list gives the planned topics and the foreign ones as they are.
+func (l topicLook) list(ctx context.Context) ([]admin.Topic, error) {
+	adm := kadm.NewClient(l.client)
+	var list []admin.Topic
+	var names []string
+	for _, t := range topicPlan(l.plan, 1) {
+		list = append(list, admin.Topic{Name: t.Name, Kind: topicKinds()[t.Kind]})
+	}
+	for _, f := range l.current().Foreign {
+		list = append(list, admin.Topic{Name: f.Topic, Kind: "foreign"})
+	}
+	for _, t := range list {
+		names = append(names, t.Name)
+	}
+	there, err := adm.ListTopics(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", err)
+	}
+	var starts, ends kadm.ListedOffsets
+	if err := retried(ctx, func() (err error) {
+		starts, err = adm.ListStartOffsets(ctx, names...)
+		return retriable(starts, err)
+	}); err != nil {
+		return nil, fmt.Errorf("ask where topics begin: %w", err)
+	}
+	if err := retried(ctx, func() (err error) {
+		ends, err = adm.ListEndOffsets(ctx, names...)
+		return retriable(ends, err)
+	}); err != nil {
+		return nil, fmt.Errorf("ask where topics end: %w", err)
+	}
+	settled, err := l.settled(ctx, adm)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		t := &list[i]
+		d, ok := there[t.Name]
+		if t.Missing = !ok || d.Err != nil; t.Missing {
+			continue
+		}
+		t.Partitions, t.Copies = len(d.Partitions), d.Partitions.NumReplicas()
+		var lag int64
+		for id, end := range ends[t.Name] {
+			first := starts[t.Name][id].Offset
+			t.Records += end.Offset - first
+			from := first // of what nobody has begun with
+			if at, ok := settled.Lookup(t.Name, id); ok && at.At >= 0 {
+				from = max(from, at.At)
+			}
+			lag += max(0, end.Offset-from)
+		}
+		if t.Kind == "events" || t.Kind == "foreign" || t.Kind == "delay" {
+			t.Lag = new(lag)
+		}
+	}
+	return list, nil
+}
+
+// settled are the commits of both groups of egress, which read different topics.
+func (l topicLook) settled(ctx context.Context, adm *kadm.Client) (kadm.OffsetResponses, error) {
+	settled := kadm.OffsetResponses{}
+	for _, name := range []string{"egress", "delay"} {
+		var commits kadm.OffsetResponses
+		if err := retried(ctx, func() (err error) {
+			commits, err = adm.FetchOffsets(ctx, l.plan.config.Prefix+name)
+			return err
+		}); err != nil {
+			return nil, fmt.Errorf("look up the commits of group %s%s: %w", l.plan.config.Prefix, name, err)
+		}
+		commits.Each(func(o kadm.OffsetResponse) { settled.Add(o) })
+	}
+	return settled, nil
+}
