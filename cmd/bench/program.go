@@ -204,7 +204,7 @@ func (b *bench) apply(ctx context.Context, s settings) (err error) {
 	}
 	defer func() { err = errors.Join(err, stop(api)) }()
 	file := filepath.Join(b.dir, "admin.yaml")
-	apply := exec.CommandContext(ctx, b.options.causeway, "apply", "-c", file, "-f", file, "--set", "bench")
+	apply := exec.CommandContext(ctx, b.options.causeway, "apply", "-c", file, "-f", file, "--set", "bench", "--data", b.dir) // not the key of a causeway dev in this folder
 	if out, err := apply.CombinedOutput(); err != nil {
 		return fmt.Errorf("causeway apply: %w\n%s", err, out)
 	}
