@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
-	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -39,18 +37,13 @@ func newAdminAPI(o serveOptions, p apiParts) *admin.Server {
 	return admin.New(admin.Options{
 		Catalog: p.kept,
 		Checks: catalog.CheckOptions{
-			Options: p.entries, MaxBody: int64(c.Kafka.Topics.MaxBody), Address: wayOut(o).CheckAddresses(),
+			Options: p.entries, SecretsAllow: c.Secrets.Allow, MaxBody: int64(c.Kafka.Topics.MaxBody), Address: wayOut(o).CheckAddresses(),
 		},
-		Keyring: p.keyring, SecretsAllow: c.Secrets.Allow, PublicURL: c.publicURL(), Version: p.version,
-		Loopback: loopback(p.doors.admin.Addr().String()), Hosts: hosts(c.Admin.Hosts, p.doors.admin.Addr()),
+		Keyring: p.keyring, PublicURL: c.publicURL(), Version: p.version,
+		Loopback: loopback(p.doors.admin.Addr().String()), Hosts: c.Admin.Hosts,
 		Ends: p.topics.ends, Prepare: p.topics.prepare, Topics: looks.list, Test: try.subscription, Live: p.now.current,
 		Health: p.health, Logger: p.log, Registerer: p.reg,
 	})
-}
-
-// hosts are the names under which the API may be asked for.
-func hosts(named []string, at net.Addr) []string {
-	return append(slices.Clone(named), at.String())
 }
 
 // newOutbound makes the client for addresses that strangers choose.

@@ -78,7 +78,7 @@ func openLiveAPI(dir string, resolve bool) (*liveAPI, error) {
 	compiler := catalog.NewCompiler(options)
 	l := &liveAPI{}
 	l.server = admin.New(admin.Options{
-		Catalog: store, Checks: catalog.CheckOptions{Options: options, MaxBody: 1 << 20}, Keyring: ring, SecretsAllow: []string{"env:TEAM_*"},
+		Catalog: store, Checks: catalog.CheckOptions{Options: options, SecretsAllow: []string{"env:TEAM_*"}, MaxBody: 1 << 20}, Keyring: ring,
 		PublicURL: "https://hooks.example.com", Version: "v1.2.3", Health: health.NewSet(nil), Loopback: true,
 		Topics: func(context.Context) ([]admin.Topic, error) {
 			return []admin.Topic{{Name: "webhooks.shop", Kind: "events", Partitions: 12, Copies: 3, Records: 7, Lag: new(int64(3))}, {Name: "webhooks.gone", Kind: "events", Missing: true}}, nil

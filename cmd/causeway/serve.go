@@ -21,6 +21,7 @@ import (
 	"causeway/pkg/health"
 	"causeway/pkg/kafka"
 	"causeway/pkg/kafka/embedded"
+	"causeway/pkg/outbound"
 	"causeway/pkg/secret"
 )
 
@@ -205,10 +206,14 @@ func serve(ctx context.Context, o serveOptions) error {
 		base.run(baseCtx, "the catalog", tail)
 		err = now.load(ctx)
 	}
+	var out *outbound.Client // to addresses that strangers choose
+	if (o.roles.admin || o.roles.egress) && err == nil && ctx.Err() == nil {
+		out = newOutbound(ctx, o, doors, cluster)
+	}
 	if o.roles.admin && err == nil && ctx.Err() == nil {
 		api = newAdminAPI(o, apiParts{
 			kept: kept, now: now, entries: entries, keyring: keyring, topics: newTopics{client, prepare}, doors: doors,
-			outbound: newOutbound(ctx, o, doors, cluster), health: conditions, log: log, reg: reg, version: version.version,
+			outbound: out, health: conditions, log: log, reg: reg, version: version.version,
 		})
 	}
 	if o.applies != "" && err == nil && ctx.Err() == nil {
@@ -228,15 +233,15 @@ func serve(ctx context.Context, o serveOptions) error {
 	close(reached)
 
 	if o.roles.egress {
-		out := egress.New(egress.Options{
+		deliveries := egress.New(egress.Options{
 			Kafka: clients, Catalog: now.current, Changed: now.changed, CatalogEnd: kept.End, Decoder: decoder,
-			Client:   newOutbound(ctx, o, doors, cluster),
+			Client:   out,
 			InFlight: c.Egress.InFlight, QueueTasks: c.Egress.QueueTasks, QueueBytes: int64(c.Egress.QueueBytes), OpenBytes: int64(c.Egress.OpenBytes),
 			ShutdownTimeout: time.Duration(c.Egress.ShutdownTimeout),
 			Version:         version.version, Health: conditions, Logger: log, Registerer: reg, TracerProvider: spans.provider(),
 		})
-		recreated = append(recreated, out.Recreated)
-		parts.run(ctx, "egress", out.Run)
+		recreated = append(recreated, deliveries.Recreated)
+		parts.run(ctx, "egress", deliveries.Run)
 	}
 	if api != nil {
 		parts.run(ctx, "admin", func(ctx context.Context) error { return api.Run(ctx, doors.secureAdmin(adminTLS)) })

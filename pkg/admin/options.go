@@ -36,10 +36,9 @@ type Options struct {
 	Checks  catalog.CheckOptions
 	Keyring *secret.Keyring // nil: plain: secrets are refused
 
-	SecretsAllow []string // patterns of secrets.allow
-	PublicURL    string   // of ingress, like https://hooks.example.com; "": unknown
-	Version      string   // of the release
-	Health       *health.Set
+	PublicURL string // of ingress, like https://hooks.example.com; "": unknown
+	Version   string // of the release
+	Health    *health.Set
 
 	// Loopback says that the listener is on loopback: then requests that come from there
 	// may do everything without a key. Hosts are names that it may be reached by there,
@@ -90,6 +89,5 @@ func (o Options) withDefaults() Options {
 		hosts[i] = strings.ToLower(hostname(host))
 	}
 	o.Hosts = hosts
-	o.Checks.SecretsAllow = o.SecretsAllow
 	return o
 }

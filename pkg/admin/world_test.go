@@ -61,15 +61,14 @@ func newWorld(t testing.TB, more ...func(*Options)) *world {
 	logs := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&locked{Buffer: w.logged}), zapcore.DebugLevel)
 	o := Options{
 		Catalog: store, Keyring: ring, PublicURL: "https://hooks.example.com", Version: "v1.2.3",
-		SecretsAllow: []string{"env:TEAM_*"},
-		Health:       health.NewSet(nil),
-		Loopback:     true,
-		Logger:       zap.New(logs), Registerer: w.metrics,
+		Health:   health.NewSet(nil),
+		Loopback: true,
+		Logger:   zap.New(logs), Registerer: w.metrics,
 		Rate: 1e6, Burst: 1e6, FailedRate: 1e6, FailedBurst: 1e6, TenantRate: 1e6, TenantBurst: 1e6,
 		Checks: catalog.CheckOptions{Options: catalog.Options{
 			Resolver: secret.NewResolver().WithKeyring(ring), Prefix: "causeway.", AllowTopics: []string{"webhooks.*"},
 			ResolveSources: true, ResolveSubscriptions: true,
-		}, MaxBody: 1 << 20},
+		}, SecretsAllow: []string{"env:TEAM_*"}, MaxBody: 1 << 20},
 		Ends: func(_ context.Context, topics []string) (map[string][]int64, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
