@@ -31,10 +31,15 @@ func newShelf(version int64, sources []*catalog.Source, subs ...*catalog.Subscri
 
 // put makes another version of the catalog, which is its end.
 func (s *shelf) put(version int64, sources []*catalog.Source, subs ...*catalog.Subscription) {
+	snapshot := catalog.NewSnapshot(version, sources, subs)
+	snapshot.Tenants = s.tenants
+	s.show(snapshot)
+}
+
+func (s *shelf) show(snapshot *catalog.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.snapshot, s.end = catalog.NewSnapshot(version, sources, subs), version
-	s.snapshot.Tenants = s.tenants
+	s.snapshot, s.end = snapshot, snapshot.Version
 	close(s.changed)
 	s.changed = make(chan struct{})
 }

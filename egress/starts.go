@@ -29,7 +29,7 @@ type addition struct {
 
 func (v *topicView) fill(x *indexed, topic string) {
 	v.subscribed = x.index.Subscribed(topic)
-	v.declared = declaration(x.snapshot.Sources, topic)
+	v.declared = declaration(x.snapshot, topic)
 	for _, sub := range v.subscribed {
 		if added := v.start(sub, topic).Added; added > 0 {
 			v.additions = append(v.additions, addition{added, sub})
@@ -40,18 +40,26 @@ func (v *topicView) fill(x *indexed, topic string) {
 
 // declaration is what the sources of a topic say of its beginning. Of several the first
 // one declared it, and one that says nothing was there before all that do: what waits in
-// the topic must not be passed over because another source joins it.
-func declaration(sources []*catalog.Source, topic string) (first catalog.Start) {
-	for _, src := range sources {
+// the topic must not be passed over because another source joins it. When all are gone,
+// what they said stays.
+func declaration(s *catalog.Snapshot, topic string) (first catalog.Start) {
+	there := false
+	for _, src := range s.Sources {
 		if src.Topic != topic {
 			continue
 		}
+		there = true
 		start, ok := src.Starts[topic]
 		if !ok {
 			return catalog.Start{}
 		}
 		if first.Added == 0 || start.Added < first.Added {
 			first = start
+		}
+	}
+	for _, o := range s.Orphans {
+		if o.Topic == topic && !there {
+			return o.Starts[topic]
 		}
 	}
 	return first

@@ -41,7 +41,7 @@ func newAdminAPI(o serveOptions, p apiParts) *admin.Server {
 		},
 		Keyring: p.keyring, PublicURL: c.publicURL(), Version: p.version,
 		Loopback: loopback(p.doors.admin.Addr().String()), Hosts: c.Admin.Hosts,
-		Ends: p.topics.ends, Prepare: p.topics.prepare, Topics: looks.list, Test: try.subscription, Live: p.now.current,
+		Ends: p.topics.ends, Committed: looks.committed, Drained: looks.drained, Prepare: p.topics.prepare, Topics: looks.list, Test: try.subscription, Live: p.now.current,
 		Health: p.health, Logger: p.log, Registerer: p.reg,
 	})
 }

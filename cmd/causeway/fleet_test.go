@@ -145,11 +145,10 @@ func (f *fleet) end() {
 		}
 	}
 	for i, m := range f.members {
-		if m.process == nil {
-			continue
-		}
-		if err := m.process.Kill(); err != nil {
-			f.t.Error(err)
+		if m.process != nil {
+			if err := m.process.Kill(); err != nil {
+				f.t.Error(err)
+			}
 		}
 		if f.t.Failed() {
 			f.t.Logf("%s %d:\n%s", m.role, i, m.tail())

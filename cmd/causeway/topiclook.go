@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
@@ -33,6 +35,11 @@ func (l topicLook) list(ctx context.Context) ([]admin.Topic, error) {
 	for _, t := range topicPlan(l.plan, 1) {
 		list = append(list, admin.Topic{Name: t.Name, Kind: topicKinds()[t.Kind]})
 	}
+	for _, o := range l.current().Orphans {
+		if !slices.ContainsFunc(list, func(t admin.Topic) bool { return t.Name == o.Topic }) {
+			list = append(list, admin.Topic{Name: o.Topic, Kind: "orphan"})
+		}
+	}
 	for _, f := range l.current().Foreign {
 		list = append(list, admin.Topic{Name: f.Topic, Kind: "foreign"})
 	}
@@ -43,6 +50,7 @@ func (l topicLook) list(ctx context.Context) ([]admin.Topic, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list topics: %w", err)
 	}
+	list = slices.DeleteFunc(list, func(t admin.Topic) bool { return t.Kind == "orphan" && !there.Has(t.Name) })
 	var starts, ends kadm.ListedOffsets
 	if err := retried(ctx, func() (err error) {
 		starts, err = adm.ListStartOffsets(ctx, names...)
@@ -77,11 +85,52 @@ func (l topicLook) list(ctx context.Context) ([]admin.Topic, error) {
 			}
 			lag += max(0, end.Offset-from)
 		}
-		if t.Kind == "events" || t.Kind == "foreign" || t.Kind == "delay" {
+		if t.Kind == "events" || t.Kind == "orphan" || t.Kind == "foreign" || t.Kind == "delay" {
 			t.Lag = new(lag)
 		}
 	}
 	return list, nil
+}
+
+// committed is what egress has committed of topics by partition, -1 for nothing.
+func (l topicLook) committed(ctx context.Context, topics []string) (map[string][]int64, error) {
+	settled, err := l.settled(ctx, kadm.NewClient(l.client))
+	if err != nil {
+		return nil, err
+	}
+	committed := map[string][]int64{}
+	for _, topic := range topics {
+		for id, at := range settled[topic] {
+			for int(id) >= len(committed[topic]) {
+				committed[topic] = append(committed[topic], -1)
+			}
+			committed[topic][id] = at.At
+		}
+	}
+	return committed, nil
+}
+
+// drained says of which topics egress has settled everything, or that are not there.
+func (l topicLook) drained(ctx context.Context, topics []string) (map[string]bool, error) {
+	drained := map[string]bool{}
+	settled, err := l.settled(ctx, kadm.NewClient(l.client))
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, topic := range topics { // each by itself: one that may not be looked at any more keeps none of the others
+		ends, err := l.ends(ctx, []string{topic})
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		drained[topic] = true
+		for id, end := range ends[topic] {
+			at, ok := settled.Lookup(topic, int32(id))
+			drained[topic] = drained[topic] && (end == 0 || ok && at.At >= end)
+		}
+	}
+	return drained, errors.Join(errs...)
 }
 
 // settled are the commits of both groups of egress, which read different topics.

@@ -41,9 +41,9 @@ type changing struct {
 	differences func() []catalog.Difference
 	set         string
 
-	ends     map[string][]int64 // where topics ended, of those that were asked
-	prepared map[string]bool    // topics that were made, or were there
-	asked    *worked            // what was worked out while Kafka was asked
+	answers  *answers        // what Kafka was asked
+	prepared map[string]bool // topics that were made, or were there
+	asked    *worked         // what was worked out while Kafka was asked
 }
 
 // worked is a change that is whole, and the state that it is for.
@@ -62,7 +62,7 @@ func (d *worked) holds(now *catalog.State) bool {
 	if d == nil || len(d.changes.Put)+len(d.changes.Remove) < large || d.state.Len() != now.Len() || d.state.Unwritten() != now.Unwritten() {
 		return false
 	}
-	for _, kind := range []catalog.Kind{catalog.KindSource, catalog.KindSubscription, catalog.KindTenant, catalog.KindKey} {
+	for _, kind := range []catalog.Kind{catalog.KindSource, catalog.KindSubscription, catalog.KindTenant, catalog.KindKey, catalog.KindOrphan} {
 		for e := range now.All(kind) {
 			if d.state.Entry(kind, e.UID) != e {
 				return false
@@ -80,7 +80,7 @@ var errAgain = errors.New("the catalog changed meanwhile")
 // then the change is planned again with the newest, and when that needs more, all
 // begins anew. Only what the newest says is a refusal: this process may be behind.
 func (c *changing) do(ctx context.Context) (*catalog.State, error) {
-	c.ends, c.prepared = map[string][]int64{}, map[string]bool{}
+	c.answers, c.prepared = newAnswers(), map[string]bool{}
 	c.timeout = max(c.timeout, updateTimeout)
 	// Nobody hears the answer of a request that has gone away, but what it asked for is
 	// done or not done, and the same request sent again wants to know which.
@@ -98,7 +98,7 @@ func (c *changing) do(ctx context.Context) (*catalog.State, error) {
 			if c.asked.holds(now) {
 				return c.audited(now, c.asked.changes), nil
 			}
-			changes, err := c.checked(now, c.known)
+			changes, err := c.checked(now)
 			if err != nil {
 				return catalog.Changes{}, err
 			}
@@ -114,7 +114,7 @@ func (c *changing) do(ctx context.Context) (*catalog.State, error) {
 }
 
 // checked is the planned change with all that is checked and added before it is written.
-func (c *changing) checked(state *catalog.State, ends func(topics []string) (map[string][]int64, error)) (catalog.Changes, error) {
+func (c *changing) checked(state *catalog.State) (catalog.Changes, error) {
 	changes, err := c.plan(state)
 	if err != nil || len(changes.Put) == 0 && len(changes.Remove) == 0 {
 		return changes, err
@@ -128,10 +128,20 @@ func (c *changing) checked(state *catalog.State, ends func(topics []string) (map
 			return changes, errAgain
 		}
 	}
-	if c.s.o.Ends == nil {
-		ends = nowhere
+	return c.settled(checker, changes, c.answers)
+}
+
+// settled is the change with what becomes of topics that sources leave, and with where
+// its entries begin.
+func (c *changing) settled(checker *catalog.Checker, changes catalog.Changes, kafka questions) (catalog.Changes, error) {
+	changes, refusals, err := checker.Orphans(changes, c.v.who, time.Now().UTC(), kafka.drained)
+	if err != nil {
+		return catalog.Changes{}, err
 	}
-	return changes, checker.Begin(changes, ends)
+	if len(refusals) > 0 {
+		return catalog.Changes{}, c.refused(refusals)
+	}
+	return changes, checker.Begin(changes, catalog.Logs{Ends: kafka.ends, Committed: kafka.committed})
 }
 
 // check gives what is wrong with the changes and counts.
@@ -149,8 +159,6 @@ func (c *changing) check(checker *catalog.Checker, changes catalog.Changes) []ca
 func nothing(catalog.Fault) bool { return false }
 
 func newSecret(f catalog.Fault) bool { return slices.Equal(f.Path, []string{"secrets", "0"}) }
-
-func nowhere([]string) (map[string][]int64, error) { return nil, nil }
 
 // ask asks Kafka what a change needs, which is nothing for most. A refusal is left to
 // the newest catalog.
@@ -174,33 +182,12 @@ func (c *changing) ask(ctx context.Context, state *catalog.State) error {
 			c.prepared[topic.Name] = true
 		}
 	}
-	asking := func(topics []string) (map[string][]int64, error) {
-		ends, err := c.s.o.Ends(ctx, topics)
-		if err != nil {
-			c.s.log.Warn("Kafka did not say where topics end", zap.String("request", c.v.request), zap.Error(err))
-			return nil, refuse(http.StatusServiceUnavailable, "kafka_unavailable", "Kafka did not say where the topics end, so nobody can say where this begins: nothing was changed, try again when Kafka is well").with("Retry-After", "5")
-		}
-		for _, topic := range topics {
-			c.ends[topic] = ends[topic]
-		}
-		return ends, nil
-	}
-	if c.s.o.Ends == nil {
-		asking = nowhere
-	}
-	if err := checker.Begin(changes, asking); err != nil {
+	changes, err = c.settled(checker, changes, &asking{c, ctx})
+	if err != nil {
 		return err
 	}
 	c.asked = &worked{state, changes}
 	return nil
-}
-
-// known gives what was asked before the catalog was held.
-func (c *changing) known(topics []string) (map[string][]int64, error) {
-	if slices.ContainsFunc(topics, func(topic string) bool { _, asked := c.ends[topic]; return !asked }) {
-		return nil, errAgain
-	}
-	return c.ends, nil
 }
 
 // fresh are the topics of the sources that the changes make.
@@ -293,9 +280,15 @@ func (c *changing) audited(state *catalog.State, changes catalog.Changes) catalo
 		changes.Audit = append(changes.Audit, records...)
 	}
 	for _, e := range changes.Put {
+		if e.Kind == catalog.KindOrphan {
+			continue // goes with the removal of its source
+		}
 		add(catalog.Compare(state.Entry(e.Kind, e.UID), e), e.Set)
 	}
 	for _, e := range changes.Remove {
+		if e.Kind == catalog.KindOrphan {
+			continue
+		}
 		add(catalog.Compare(e, nil), e.Set)
 	}
 	return changes

@@ -49,6 +49,11 @@ type Options struct {
 	// Ends gives the end offsets of topics by partition; a topic that is not there has
 	// none. Without it a subscription begins at the beginning.
 	Ends func(ctx context.Context, topics []string) (map[string][]int64, error)
+	// Committed gives what egress has committed of topics by partition, -1 for nothing.
+	Committed func(ctx context.Context, topics []string) (map[string][]int64, error)
+	// Drained says of which topics egress has settled everything, or that are not there;
+	// with an error, of those that are known.
+	Drained func(ctx context.Context, topics []string) (map[string]bool, error)
 	// Prepare makes the topics that are not there. It says why when it may not, and what
 	// to do: its error goes to whoever asked.
 	Prepare func(ctx context.Context, topics []NewTopic) error

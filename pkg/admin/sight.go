@@ -56,6 +56,15 @@ func (g sight) topics(state *catalog.State) sight {
 			g.reach[topicOf(spec)] = true
 		}
 	}
+	for e := range state.All(catalog.KindOrphan) {
+		spec, err := e.Orphan()
+		for _, w := range spec.Writers {
+			if w.Owner == "" || w.Owner == g.tenant {
+				shared[e.UID] = true
+			}
+		}
+		g.others[e.UID] = err != nil || len(spec.Writers) > 0
+	}
 	maps.DeleteFunc(g.others, func(topic string, _ bool) bool { return shared[topic] })
 	return g
 }

@@ -55,11 +55,14 @@ func TestAPatternShowsNothingOfAnotherTenant(t *testing.T) {
 	if there.Code != 404 || strings.ReplaceAll(there.Body.String(), "private", "missing") != missing.Body.String() {
 		t.Errorf("one that is another's: %s\none that is not there: %s", there.Body, missing.Body)
 	}
-	var topics []string
-	for _, topic := range must[Page[Topic]](w, 200, "GET", "/topics", key, nil).Items {
-		topics = append(topics, topic.Name)
+	topics := func() string {
+		var topics []string
+		for _, topic := range must[Page[Topic]](w, 200, "GET", "/topics", key, nil).Items {
+			topics = append(topics, topic.Name)
+		}
+		return strings.Join(topics, " ")
 	}
-	if got := strings.Join(topics, " "); got != "webhooks.github" {
+	if got := topics(); got != "webhooks.github" {
 		t.Errorf("topics %s", got)
 	}
 	tried := func(spec catalog.SubscriptionSpec) string {
@@ -81,4 +84,22 @@ func TestAPatternShowsNothingOfAnotherTenant(t *testing.T) {
 		}
 	}
 	w.subscription(key, "allowed", "github")
+
+	// The source goes and its topic stays, as secret as before.
+	w.actions()
+	if out := w.ask("DELETE", "/sources/private", "", nil); out.Code != 204 {
+		t.Fatalf("%d %s", out.Code, out.Body)
+	}
+	if got := w.actions(); len(got) != 1 || got[0] != "source.delete" {
+		t.Errorf("audited %q", got)
+	}
+	if w.store.State().Entry(catalog.KindOrphan, "webhooks.private") == nil {
+		t.Error("the catalog has forgotten the topic")
+	}
+	if got := topics(); got != "webhooks.github" {
+		t.Errorf("topics %s", got)
+	}
+	if there, missing := tried(catalog.SubscriptionSpec{Topics: []string{"webhooks.private"}}), tried(catalog.SubscriptionSpec{Topics: []string{"webhooks.missing"}}); strings.ReplaceAll(there, "private", "missing") != missing {
+		t.Errorf("one that another left: %s\none that is not there: %s", there, missing)
+	}
 }

@@ -151,7 +151,7 @@ type Resealed struct {
 // Topic is a topic that causeway uses.
 type Topic struct {
 	Name       string `json:"name"`
-	Kind       string `json:"kind" enum:"events,foreign,delay,dlq,attempts,catalog,audit"`
+	Kind       string `json:"kind" enum:"events,orphan,foreign,delay,dlq,attempts,catalog,audit"`
 	Partitions int    `json:"partitions"`
 	Copies     int    `json:"copies"`
 	Records    int64  `json:"records" doc:"Offsets between its beginning and its end."`

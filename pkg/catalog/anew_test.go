@@ -40,10 +40,10 @@ func TestAFirstTryThatWasAbortedIsNoChange(t *testing.T) {
 				t.Errorf("version %d, unwritten %t: the test shows nothing", s.Version, s.Unwritten())
 			}
 			ch, _ := s.Plan(teamA(), "apply", time.Unix(100, 0))
-			return ch, catalog.NewChecker(s, catalog.CheckOptions{Options: options()}).Begin(ch, func(topics []string) (map[string][]int64, error) {
+			return ch, catalog.NewChecker(s, catalog.CheckOptions{Options: options()}).Begin(ch, catalog.Logs{Ends: func(topics []string) (map[string][]int64, error) {
 				t.Errorf("asked where %q end", topics)
 				return nil, nil
-			})
+			}})
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -18,7 +18,7 @@ func (c *Checker) Topics(e *Entry) []string {
 		if spec, err := e.Subscription(); err == nil {
 			return c.known.reads(spec)
 		}
-	case KindTenant, KindKey:
+	case KindTenant, KindKey, KindOrphan:
 	}
 	return nil
 }
@@ -46,15 +46,20 @@ func (e *Entry) Begin(topic string, offsets []int64) {
 // that joins others in their topic declares nothing: the topic begins where the first
 // of them did, also when that one goes and this one stays. And in a catalog that was
 // never written nothing begins: what the process file had until now goes on where the
-// group's commits are, and anything else at the oldest.
-func (c *Checker) Begin(ch Changes, ends func(topics []string) (map[string][]int64, error)) error {
+// group's commits are, and anything else at the oldest. Only in topics that causeway does
+// not write do subscriptions begin even then, where the group stands: egress reads those
+// without anybody wanting them, and is further when it hears of the subscription.
+func (c *Checker) Begin(ch Changes, logs Logs) error {
 	if c.before.Unwritten() {
-		return nil
+		return c.beginFirst(ch, logs)
 	}
 	with := c.With(ch)
 	fresh := map[*Entry][]string{}
 	asked := map[string]bool{}
 	for _, e := range ch.Put {
+		if e.Kind == KindOrphan {
+			continue // keeps what its sources said
+		}
 		reads := with.Topics(e)
 		var before []string
 		if old := c.before.Entry(e.Kind, e.UID); old != nil && !old.newer {
@@ -78,7 +83,7 @@ func (c *Checker) Begin(ch Changes, ends func(topics []string) (map[string][]int
 	if len(asked) == 0 {
 		return nil
 	}
-	offsets, err := ends(slices.Sorted(maps.Keys(asked)))
+	offsets, err := logs.Ends(slices.Sorted(maps.Keys(asked)))
 	if err != nil {
 		return err
 	}
@@ -90,30 +95,87 @@ func (c *Checker) Begin(ch Changes, ends func(topics []string) (map[string][]int
 	return nil
 }
 
-// joins says whether other sources write the topic already, and lets the source carry on
-// what the first of them says of its beginning. One that says nothing was there before
-// anything began, as those of a process file were.
-func (c *Checker) joins(e *Entry, topic string) bool {
-	var first *Start
-	there := false
-	for _, name := range c.known.writers[topic] {
-		old := c.before.Named(KindSource, "", name)
-		if old == nil || old.UID == e.UID {
-			continue
-		}
-		start, begun := old.Starts[topic]
-		if !begun {
-			return true
-		}
-		if there = true; first == nil || start.Added < first.Added {
-			first = &start
+// Logs is what Kafka knows of topics: offsets by partition, none of a topic that is not
+// there.
+type Logs struct {
+	Ends      func(topics []string) (map[string][]int64, error) // the ends
+	Committed func(topics []string) (map[string][]int64, error) // what egress has committed; -1: nothing
+}
+
+// beginFirst is Begin in a catalog that was never written.
+func (c *Checker) beginFirst(ch Changes, logs Logs) error {
+	with := c.With(ch)
+	wanted := map[string][]*Entry{}
+	for _, e := range ch.Put {
+		for _, topic := range with.Topics(e) {
+			if e.Kind == KindSubscription && c.known.foreign[topic] {
+				wanted[topic] = append(wanted[topic], e)
+			}
 		}
 	}
-	if there {
+	if len(wanted) == 0 {
+		return nil
+	}
+	topics := slices.Sorted(maps.Keys(wanted))
+	ends, err := logs.Ends(topics)
+	if err != nil {
+		return err
+	}
+	committed, err := logs.Committed(topics)
+	if err != nil {
+		return err
+	}
+	for _, f := range c.o.Foreign {
+		offsets := make([]int64, len(ends[f.Name]))
+		for id, end := range ends[f.Name] {
+			switch at := committed[f.Name]; {
+			case id < len(at) && at[id] >= 0:
+				offsets[id] = at[id]
+			case f.Start == "latest":
+				offsets[id] = end
+			}
+		}
+		for _, e := range wanted[f.Name] {
+			e.Begin(f.Name, offsets)
+		}
+	}
+	return nil
+}
+
+// joins says whether others write the topic already, or did, and lets the source carry on
+// what the first of them says of its beginning.
+func (c *Checker) joins(e *Entry, topic string) bool {
+	first, begun, there := c.declared(topic, e.UID)
+	if begun {
 		if e.Starts == nil {
 			e.Starts = map[string]Start{}
 		}
-		e.Starts[topic] = *first
+		e.Starts[topic] = first
 	}
 	return there
+}
+
+// declared gives what those that write the topic, or did, say of its beginning, but for
+// one. One that says nothing was there before anything began, as those of a process file
+// were: then it is not begun.
+func (c *Checker) declared(topic, but string) (first Start, begun, there bool) {
+	var before []*Entry
+	for _, name := range c.known.writers[topic] {
+		if e := c.before.Named(KindSource, "", name); e != nil && e.UID != but {
+			before = append(before, e)
+		}
+	}
+	if e := c.before.Entry(KindOrphan, topic); e != nil {
+		before = append(before, e)
+	}
+	for i, e := range before {
+		start, ok := e.Starts[topic]
+		if !ok {
+			return Start{}, false, true
+		}
+		if i == 0 || start.Added < first.Added {
+			first = start
+		}
+	}
+	return first, len(before) > 0, len(before) > 0
 }

@@ -70,7 +70,7 @@ func Build(sources []SourceSpec, subscriptions []SubscriptionSpec, o Options) (*
 		names[src.Name] = knownSource{spec.Owner, src.Topic}
 	}
 	foreign := b.foreignTopics(live)
-	known := newKnown(names, o.Foreign)
+	known := newKnown(names, nil, o.Foreign)
 	b.names = map[string]bool{}
 	for i, spec := range subscriptions {
 		at := b.at("subscriptions", strconv.Itoa(i))

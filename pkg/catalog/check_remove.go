@@ -22,7 +22,7 @@ func (c *Checker) CheckRemove(e *Entry, by Author) []Fault {
 		x.stillOwns()
 	case KindSource:
 		x.stillNamed()
-	case KindSubscription, KindKey:
+	case KindSubscription, KindKey, KindOrphan:
 	}
 	return x.faults
 }

@@ -86,7 +86,8 @@ func (s *State) known(o Options, each func(*Entry, SourceSpec)) *known {
 		sources[e.Name] = knownSource{e.Tenant, spec.topic()}
 		each(e, spec)
 	}
-	return newKnown(sources, o.Foreign)
+	_, orphans := s.orphans()
+	return newKnown(sources, orphans, o.Foreign)
 }
 
 // With is the Checker of entries that are a part of these changes: what they refer to

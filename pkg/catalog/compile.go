@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -47,8 +48,9 @@ func (c *Compiler) Compile(s *State) *Snapshot {
 		names[src.Name] = knownSource{e.Tenant, src.Topic}
 	}
 	c.sources = sources
-	if c.known == nil || !maps.Equal(names, c.known.sources) {
-		c.known = newKnown(names, c.o.Foreign)
+	orphans, writers := s.orphans()
+	if c.known == nil || !maps.Equal(names, c.known.sources) || !slices.Equal(writers, c.known.orphans) {
+		c.known = newKnown(names, writers, c.o.Foreign)
 		c.tenants, c.subscriptions = nil, nil
 	}
 	c.compileTenants(s)
@@ -65,7 +67,7 @@ func (c *Compiler) Compile(s *State) *Snapshot {
 	c.subscriptions = subscriptions
 	b := &builder{Options: c.o}
 	snapshot := NewSnapshot(s.Version, live, wanted).WithForeign(b.foreignTopics(live))
-	snapshot.Tenants = c.tenants
+	snapshot.Tenants, snapshot.Orphans = c.tenants, orphans
 	return snapshot
 }
 

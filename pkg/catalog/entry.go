@@ -24,6 +24,7 @@ const (
 	KindSubscription Kind = "subscription"
 	KindTenant       Kind = "tenant"
 	KindKey          Kind = "key"
+	KindOrphan       Kind = "orphan"
 )
 
 // entrySchema is the newest form of an entry that this release reads and writes.
@@ -33,7 +34,7 @@ const entrySchema = 1
 // what only causeway adds to it. An Entry in a State is never changed.
 type Entry struct {
 	Kind   Kind
-	UID    string // a UUID that is never used again; a tenant's or key's own name
+	UID    string // a UUID that is never used again; a tenant's, key's or orphan's own name
 	Name   string
 	Tenant string // who owns it; "": the operator
 	Set    string // the set of causeway apply that it belongs to; "": none
@@ -198,7 +199,9 @@ func (e *Entry) title(fields map[string]json.RawMessage) {
 	e.Name, e.Tenant = name, tenant
 }
 
-func kinds() []Kind { return []Kind{KindSource, KindSubscription, KindTenant, KindKey} }
+func kinds() []Kind {
+	return []Kind{KindSource, KindSubscription, KindTenant, KindKey, KindOrphan}
+}
 
 // Copy gives an Entry that may be changed and written.
 func (e *Entry) Copy() *Entry {
@@ -243,6 +246,9 @@ func (e *Entry) Source() (SourceSpec, error) { return readSpec[SourceSpec](e) }
 
 // Subscription reads the spec of a subscription.
 func (e *Entry) Subscription() (SubscriptionSpec, error) { return readSpec[SubscriptionSpec](e) }
+
+// Orphan reads the spec of an orphan.
+func (e *Entry) Orphan() (OrphanSpec, error) { return readSpec[OrphanSpec](e) }
 
 func readSpec[T any](e *Entry) (T, error) {
 	var spec T

@@ -25,7 +25,7 @@ func TestFiltersAreFew(t *testing.T) {
 			t.Errorf("%d types are fine: %v", n, fine)
 		}
 	}
-	sub := (&builder{}).at("subscription").subscription(spec, newKnown(nil, nil))
+	sub := (&builder{}).at("subscription").subscription(spec, newKnown(nil, nil, nil))
 	if len(sub.Types) != 1 || len(sub.Sources) != 1 {
 		t.Errorf("compiled with %d types, %d sources", len(sub.Types), len(sub.Sources))
 	}

@@ -12,9 +12,12 @@ import (
 // that causeway does not write. Made once, it answers for 100,000 entries.
 type known struct {
 	sources map[string]knownSource
-	topics  []string            // of the sources and foreign, each once, sorted
+	topics  []string            // of the sources, those that are gone too, and foreign, each once, sorted
 	writers map[string][]string // names of the sources of a topic
 	foreign map[string]bool
+	orphans []orphaned
+	left    map[string][]OrphanWriter // who wrote a topic and is gone
+	owned   map[OrphanWriter]bool     // all of them
 
 	as   *Tenant // who asks: only what he may see is there; nil: the operator
 	tell bool    // the operator asks for him, and is told what he may not see
@@ -23,12 +26,19 @@ type known struct {
 // knownSource is what others need to know of a source.
 type knownSource struct{ owner, topic string }
 
-func newKnown(sources map[string]knownSource, foreign []ForeignSpec) *known {
-	k := &known{sources: sources, writers: map[string][]string{}, foreign: map[string]bool{}}
+func newKnown(sources map[string]knownSource, orphans []orphaned, foreign []ForeignSpec) *known {
+	k := &known{
+		sources: sources, writers: map[string][]string{}, foreign: map[string]bool{},
+		orphans: orphans, left: map[string][]OrphanWriter{}, owned: map[OrphanWriter]bool{},
+	}
 	topics := map[string]bool{}
 	for name, src := range sources {
 		topics[src.topic] = true
 		k.writers[src.topic] = append(k.writers[src.topic], name)
+	}
+	for _, o := range orphans {
+		topics[o.topic], k.owned[o.writer] = true, true
+		k.left[o.topic] = append(k.left[o.topic], o.writer)
 	}
 	for _, f := range foreign {
 		topics[f.Name], k.foreign[f.Name] = true, true
@@ -61,6 +71,9 @@ func (k *known) hidden(name string) bool {
 // write it.
 func (k *known) seen(topic string) bool {
 	writers := k.writers[topic]
+	if len(writers) == 0 && !k.foreign[topic] {
+		return false // nobody writes it any more
+	}
 	return k.as == nil || k.as.AllowsTopic(topic) && (len(writers) == 0 || !every(writers, k.hidden))
 }
 
@@ -85,8 +98,8 @@ func (k *known) noTopic(pattern string) string {
 	if k.as == nil {
 		return fmt.Sprintf("%q is the topic of no source; one that causeway does not write is declared in egress.topics", pattern)
 	}
-	for range k.matching(pattern) {
-		if k.tell {
+	for topic := range k.matching(pattern) {
+		if k.tell && (k.foreign[topic] || len(k.writers[topic]) > 0) {
 			return fmt.Sprintf("%q is not for the tenant %q: allow it in the tenant's topics, or its source in the tenant's sources", pattern, k.as.Name)
 		}
 	}

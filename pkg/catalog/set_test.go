@@ -240,14 +240,14 @@ func TestWhereEntriesBegin(t *testing.T) {
 		if _, err := p.Update(t.Context(), func(s *catalog.State) (catalog.Changes, error) {
 			ch, _ := s.Plan(set, "apply", time.Unix(100, 0))
 			end += 10
-			err := catalog.NewChecker(s, o).Begin(ch, func(topics []string) (map[string][]int64, error) {
+			err := catalog.NewChecker(s, o).Begin(ch, catalog.Logs{Ends: func(topics []string) (map[string][]int64, error) {
 				asked += strings.Join(topics, " ")
 				offsets := map[string][]int64{}
 				for _, topic := range topics {
 					offsets[topic] = []int64{end, end + 1}
 				}
 				return offsets, nil
-			})
+			}})
 			return ch, err
 		}); err != nil {
 			t.Fatal(err)
@@ -336,13 +336,13 @@ func TestASourceThatJoinsATopicDeclaresNothing(t *testing.T) {
 			}
 			ch, _ := s.Plan(set, "apply", time.Unix(100, 0))
 			end += 10
-			return ch, catalog.NewChecker(s, catalog.CheckOptions{Options: options()}).Begin(ch, func(topics []string) (map[string][]int64, error) {
+			return ch, catalog.NewChecker(s, catalog.CheckOptions{Options: options()}).Begin(ch, catalog.Logs{Ends: func(topics []string) (map[string][]int64, error) {
 				offsets := map[string][]int64{}
 				for _, topic := range topics {
 					offsets[topic] = []int64{end}
 				}
 				return offsets, nil
-			})
+			}})
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -384,7 +384,7 @@ func TestWhatWasReadBeforeIsNoBirth(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := catalog.NewChecker(p.State(), catalog.CheckOptions{Options: options()}).Begin(catalog.Changes{Put: []*catalog.Entry{e}},
-		func(topics []string) (map[string][]int64, error) { t.Errorf("asked for %q", topics); return nil, nil }); err != nil || len(e.Starts) > 0 {
+		catalog.Logs{Ends: func(topics []string) (map[string][]int64, error) { t.Errorf("asked for %q", topics); return nil, nil }}); err != nil || len(e.Starts) > 0 {
 		t.Errorf("%v, starts %v: what is between the commit and the end would be lost", err, e.Starts)
 	}
 }
@@ -404,13 +404,14 @@ func TestGoldenRecords(t *testing.T) {
 			Hash:  "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 			Roles: []string{"viewer"}, Note: "CI", Expires: &expires, LastUsed: &expires,
 		},
+		catalog.KindOrphan: catalog.OrphanSpec{Writers: []catalog.OrphanWriter{{Source: "github"}, {Source: "own", Owner: "acme"}}},
 	} {
 		e := &catalog.Entry{
-			Kind: kind, UID: fixed, Name: map[catalog.Kind]string{catalog.KindSource: "stripe", catalog.KindSubscription: "billing", catalog.KindTenant: "acme", catalog.KindKey: "k123"}[kind],
+			Kind: kind, UID: fixed, Name: map[catalog.Kind]string{catalog.KindSource: "stripe", catalog.KindSubscription: "billing", catalog.KindTenant: "acme", catalog.KindKey: "k123", catalog.KindOrphan: "webhooks.github"}[kind],
 			Created: time.Unix(1, 0), Changed: time.Unix(2, 0), By: "k123",
 		}
 		switch kind {
-		case catalog.KindTenant, catalog.KindKey:
+		case catalog.KindTenant, catalog.KindKey, catalog.KindOrphan:
 			e.UID = e.Name
 		case catalog.KindSubscription:
 			e.Tenant, e.Set, e.Paused = "acme", "team-a", true
@@ -432,13 +433,13 @@ func TestGoldenRecords(t *testing.T) {
 	put(t, f, entries...)
 	golden(t, "entries.json", read(t, path))
 
-	changed := entries[2].Copy()
+	changed := entries[3].Copy()
 	changed.Paused, changed.Retire = false, nil
 	changed.Spec = json.RawMessage(strings.Replace(string(changed.Spec), "AAAA", "BBBB", 1))
 	var out strings.Builder
 	like := catalog.AuditRecord{At: time.Unix(3, 0), Who: "k123", Set: "team-a", Request: "req-1", Remote: "192.0.2.1"}
 	for _, r := range catalog.Audit([]catalog.Difference{
-		catalog.Compare(nil, entries[0]), catalog.Compare(entries[2], changed), catalog.Compare(entries[1], nil),
+		catalog.Compare(nil, entries[0]), catalog.Compare(entries[3], changed), catalog.Compare(entries[2], nil),
 	}, like) {
 		line, err := json.Marshal(r)
 		if err != nil {

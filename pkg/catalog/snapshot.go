@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"slices"
+
 	"github.com/google/uuid"
 )
 
@@ -13,6 +15,7 @@ type Snapshot struct {
 	Subscriptions []*Subscription
 	Tenants       map[string]*Tenant // by name
 	Foreign       []*Foreign         // topics that causeway did not write
+	Orphans       []Orphan           // topics whose sources are gone
 
 	foreign       map[string]*Foreign
 	sources       map[string]*Source
@@ -56,10 +59,15 @@ func (s *Snapshot) Topics() []string {
 	return topics
 }
 
-// Readable returns the topics that egress reads: those of the sources, then the
-// foreign ones.
+// Readable returns the topics that egress reads, each once: those of the sources, those
+// of sources that are gone, then the foreign ones.
 func (s *Snapshot) Readable() []string {
 	topics := s.Topics()
+	for _, o := range s.Orphans {
+		if !slices.Contains(topics, o.Topic) && s.foreign[o.Topic] == nil {
+			topics = append(topics, o.Topic)
+		}
+	}
 	for _, f := range s.Foreign {
 		topics = append(topics, f.Topic)
 	}

@@ -38,12 +38,16 @@ func (t *Tenant) AllowsTopic(topic string) bool {
 	if matchesAny(t.topics, topic) {
 		return true
 	}
-	return slices.ContainsFunc(t.known.writers[topic], func(source string) bool {
-		return t.owns(source) || len(t.topics) == 0 && t.AllowsSource(source)
-	})
+	its := func(source string) bool { return t.owns(source) || len(t.topics) == 0 && t.AllowsSource(source) }
+	return slices.ContainsFunc(t.known.writers[topic], its) ||
+		slices.ContainsFunc(t.known.left[topic], func(w OrphanWriter) bool { return w.Owner == t.Name || its(w.Source) })
 }
 
-func (t *Tenant) owns(source string) bool { return t.known.sources[source].owner == t.Name }
+// owns says whether the source is the tenant's, or was. What it wrote is, whoever has one
+// of that name now.
+func (t *Tenant) owns(source string) bool {
+	return t.known.sources[source].owner == t.Name || t.known.owned[OrphanWriter{source, t.Name}]
+}
 
 func matchesAny(patterns []string, text string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return Matches(p, text) })

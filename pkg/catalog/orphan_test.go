@@ -1,0 +1,180 @@
+package catalog_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"causeway/pkg/catalog"
+)
+
+// leaving is a catalog whose sources come and go.
+type leaving struct {
+	*compiled
+	o       catalog.CheckOptions
+	now     time.Time
+	end     int64
+	drained map[string]bool
+	asked   []string
+}
+
+func newLeaving(t *testing.T) *leaving {
+	return &leaving{compiled: newCompiled(t, nil), o: catalog.CheckOptions{Options: options()}, now: time.Unix(1000, 0)}
+}
+
+// change makes the changes with all that goes with them, and says why it may not.
+func (l *leaving) change(ch catalog.Changes) (refused []catalog.Refusal) {
+	l.t.Helper()
+	l.end += 10
+	state, err := l.Update(l.t.Context(), func(s *catalog.State) (catalog.Changes, error) {
+		checker := catalog.NewChecker(s, l.o)
+		l.asked = nil
+		whole, refusals, err := checker.Orphans(ch, "k1", l.now, func(topics []string) map[string]bool { l.asked = slices.Clone(topics); return l.drained })
+		if refused = refusals; err != nil || len(refusals) > 0 {
+			return catalog.Changes{}, err
+		}
+		return whole, checker.Begin(whole, catalog.Logs{Ends: func(topics []string) (map[string][]int64, error) {
+			offsets := map[string][]int64{}
+			for _, topic := range topics {
+				offsets[topic] = []int64{l.end}
+			}
+			return offsets, nil
+		}})
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.Compile(state)
+	return refused
+}
+
+func (l *leaving) put(entries ...*catalog.Entry) []catalog.Refusal {
+	return l.change(catalog.Changes{Put: entries})
+}
+
+func (l *leaving) remove(name string) {
+	l.t.Helper()
+	l.change(catalog.Changes{Remove: []*catalog.Entry{l.named(name)}})
+}
+
+func (l *leaving) named(name string) *catalog.Entry {
+	return l.State().Named(catalog.KindSource, "", name)
+}
+
+func (l *leaving) source(owner, name, topic string) *catalog.Entry {
+	e := sourceEntry(name, `{"name":"`+name+`","provider":"stripe","secrets":["env:CATALOG_TEST"],"topic":"`+topic+`"}`)
+	e.Tenant = owner
+	return e
+}
+
+func (l *leaving) readable() string {
+	return strings.Join(slices.Sorted(slices.Values(l.Compile(l.State()).Readable())), " ")
+}
+
+// A source goes while its topic holds events. Egress reads on, its tenant may have them,
+// whoever comes to the topic goes on with it, and once all is delivered it is forgotten.
+func TestASourceThatGoesLeavesItsTopic(t *testing.T) {
+	l := newLeaving(t)
+	l.put(tenantEntry("acme", `{"name":"acme","sources":["shared-*"]}`), tenantEntry("evil", `{"name":"evil"}`))
+	l.put(l.source("acme", "own", "webhooks.own"), l.source("", "shared-a", "webhooks.shared"), l.source("", "shared-b", "webhooks.shared"))
+	first := l.named("own").Starts["webhooks.own"]
+	l.remove("own")
+	l.remove("shared-a")
+	want(t, l.readable(), "webhooks.own webhooks.shared")
+	s := l.Compile(l.State())
+	for tenant, may := range map[string]bool{"acme": true, "evil": false} {
+		if got := s.Tenants[tenant]; got.AllowsSource("own") != may || got.AllowsTopic("webhooks.own") != may {
+			t.Errorf("%s may have what is left of acme's source: source %t, topic %t, want %t", tenant, got.AllowsSource("own"), got.AllowsTopic("webhooks.own"), may)
+		}
+	}
+	if got := s.Topics(); !slices.Equal(got, []string{"webhooks.shared"}) {
+		t.Errorf("topics of sources: %q", got)
+	}
+	l.remove("shared-b")
+	if e := l.State().Entry(catalog.KindOrphan, "webhooks.shared"); !strings.Contains(string(e.Spec), "shared-a") || !strings.Contains(string(e.Spec), "shared-b") {
+		t.Errorf("who left the topic: %s", e.Spec)
+	}
+
+	// Whom a new subscription by pattern gets nothing old from, and an old one all of it.
+	sub := subscriptionEntry("acme", "late", `{"name":"late","topics":["webhooks.*"],"url":"https://example.com","secrets":["env:CATALOG_TEST"]}`)
+	l.put(sub)
+	if got := l.State().Entry(sub.Kind, sub.UID).Starts["webhooks.own"].Offsets; !slices.Equal(got, []int64{l.end}) {
+		t.Errorf("a subscription made after the source had gone begins at %d, want the end %d", got, l.end)
+	}
+	l.put(l.source("acme", "own", "webhooks.own"))
+	if got := l.named("own").Starts["webhooks.own"]; got.Added != first.Added || !slices.Equal(got.Offsets, first.Offsets) {
+		t.Errorf("the source that came back begins at %+v, want %+v as before", got, first)
+	}
+	want(t, l.readable(), "webhooks.own webhooks.shared")
+
+	l.drained = map[string]bool{"webhooks.own": true, "webhooks.shared": true}
+	l.put(l.source("", "other", "webhooks.other"))
+	if len(l.asked) > 0 {
+		t.Errorf("asked about %q, which may be written by who has not heard yet", l.asked)
+	}
+	l.now = l.now.Add(25 * time.Hour)
+	l.drained["webhooks.shared"] = false
+	l.put(l.source("", "third", "webhooks.third"))
+	want(t, strings.Join(l.asked, " "), "webhooks.own webhooks.shared")
+	if e := l.State().Entry(catalog.KindOrphan, "webhooks.own"); e != nil {
+		t.Errorf("still there: %+v", e)
+	}
+	want(t, l.readable(), "webhooks.other webhooks.own webhooks.shared webhooks.third")
+}
+
+// What a tenant's source left and what the operator's of the same topic brings could not
+// be told apart, and the tenant may have the one and not the other. Another tenant's can.
+func TestWhoMayComeToAnOrphan(t *testing.T) {
+	l := newLeaving(t)
+	l.put(tenantEntry("acme", `{"name":"acme"}`), tenantEntry("evil", `{"name":"evil"}`))
+	l.put(l.source("acme", "own", "webhooks.own"))
+	l.remove("own")
+	refused := l.put(l.source("", "own", "webhooks.own"))
+	if len(refused) != 1 || !strings.Contains(refused[0].Faults[0].Text, `events of the tenant "acme"`) {
+		t.Fatalf("the operator may have the topic: %+v", refused)
+	}
+	if refused := l.put(l.source("evil", "own", "webhooks.own")); len(refused) > 0 {
+		t.Fatalf("%+v", refused)
+	}
+	s := l.Compile(l.State())
+	if !s.Tenants["acme"].AllowsSource("own") || !s.Tenants["evil"].AllowsSource("own") {
+		t.Error("one of both tenants may not have his own events")
+	}
+	if got := s.Source("own").Tenant(nil); got != "evil" {
+		t.Errorf("the new source's events belong to %q", got)
+	}
+	l.remove("own")
+	l.now, l.drained = l.now.Add(25*time.Hour), map[string]bool{"webhooks.own": true}
+	if refused := l.put(l.source("", "own", "webhooks.own")); len(refused) > 0 {
+		t.Errorf("nothing is left of it, and still: %+v", refused)
+	}
+}
+
+// In a catalog that was never written subscriptions begin nowhere, but in topics that
+// egress has read without them.
+func TestTheFirstEntriesBeginInForeignTopicsWhereTheGroupStands(t *testing.T) {
+	p := newPlanned(t)
+	o := catalog.CheckOptions{Options: options()}
+	o.Foreign = []catalog.ForeignSpec{{Name: "orders", Format: "json"}, {Name: "ticks", Format: "json", Start: "latest"}, {Name: "unread", Format: "json"}}
+	set := catalog.Set{Name: "a", Sources: []catalog.SourceSpec{{Name: "one", Provider: "stripe", Secrets: []string{"env:A"}}}}
+	set.Subscriptions = []catalog.SubscriptionSpec{{Name: "all", URL: "https://example.com", Topics: []string{"webhooks.*", "orders", "ticks"}, Secrets: []string{"env:A"}}}
+	if _, err := p.Update(t.Context(), func(s *catalog.State) (catalog.Changes, error) {
+		ch, _ := s.Plan(set, "apply", time.Unix(100, 0))
+		return ch, catalog.NewChecker(s, o).Begin(ch, catalog.Logs{
+			Ends: func(topics []string) (map[string][]int64, error) {
+				want(t, strings.Join(topics, " "), "orders ticks")
+				return map[string][]int64{"orders": {50, 60}, "ticks": {70, 80, 90}}, nil
+			},
+			Committed: func([]string) (map[string][]int64, error) {
+				return map[string][]int64{"orders": {40, -1}, "ticks": {65}}, nil
+			},
+		})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	starts := p.subscription("", "all").Starts
+	if len(starts) != 2 || !slices.Equal(starts["orders"].Offsets, []int64{40, 0}) || !slices.Equal(starts["ticks"].Offsets, []int64{65, 80, 90}) {
+		t.Errorf("begins at %+v", starts)
+	}
+}
