@@ -218,7 +218,7 @@ func kafkaGone(t *testing.T, s *shared) {
 	}
 	pause(t, 9*time.Second, time.Minute)
 	for _, m := range f.members {
-		if got := m.rss(); got > ceiling {
+		if got := m.memory("VmRSS"); got > ceiling {
 			t.Errorf("%s takes %s while Kafka is gone, more than %s", m.role, byteSize(got), byteSize(ceiling))
 		} else {
 			t.Logf("%s takes %s", m.role, byteSize(got))

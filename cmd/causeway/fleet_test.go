@@ -244,14 +244,14 @@ func (m *fleetMember) tail() []byte {
 	return tail([]byte(strings.Join(kept, "")), 6000)
 }
 
-// rss is the memory that the process has now, in bytes.
-func (m *fleetMember) rss() int64 {
+// memory is a figure of the process's memory, as VmRSS or VmHWM, in bytes.
+func (m *fleetMember) memory(figure string) int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.process.Pid()))
 	if err != nil {
 		return 0 // not Linux: nothing is known, and nothing asserted
 	}
 	for line := range strings.Lines(string(text)) {
-		if kib, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if kib, ok := strings.CutPrefix(line, figure+":"); ok {
 			n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(kib), " kB"), 10, 64)
 			return n << 10
 		}
