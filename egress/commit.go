@@ -73,14 +73,16 @@ func (m *member) commitWithin(ctx context.Context, partitions []*partition) erro
 }
 
 // commitLast commits partitions that go. Between a rebalance's two halves the group
-// takes no commits; who gave up then would leave all that it delivered since the last
-// one to come again.
+// takes no commits, and for a moment it is a generation ahead of its members, who have
+// not read its answer yet; who gave up then would leave all that it delivered since the
+// last one to come again. What is committed under the next generation is what is still
+// ours in it, see commit.
 func (m *member) commitLast(ctx context.Context, partitions []*partition) error {
 	ctx, cancel := context.WithTimeout(ctx, commitWait)
 	defer cancel()
 	for {
 		err := m.commit(ctx, partitions)
-		if !errors.Is(err, kerr.RebalanceInProgress) {
+		if !errors.Is(err, kerr.RebalanceInProgress) && !errors.Is(err, kerr.IllegalGeneration) {
 			return err
 		}
 		pause := time.NewTimer(commitPause)

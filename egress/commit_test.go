@@ -178,6 +178,34 @@ func TestAMemberThatWasThrownOutBeforeItsFirstCommitStillCommits(t *testing.T) {
 	})
 }
 
+// A process stops while its group rebalances: for a moment the coordinator takes no
+// commits, or those of a generation only that the process has not heard of yet. What it
+// has delivered by then does not come again.
+func TestTheLastCommitWaitsForTheRebalance(t *testing.T) {
+	for _, answer := range []*kerr.Error{kerr.RebalanceInProgress, kerr.IllegalGeneration} {
+		t.Run(answer.Message, func(t *testing.T) {
+			inBubble(t, always(200), []string{"a"}, func(t *testing.T, b *bed) {
+				stop := b.start()
+				time.Sleep(time.Second)
+				refused := b.bubble.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: "causeway.egress", Err: answer, Count: 5})
+				b.publish(schemas.Event{ID: "evt-0"})
+				for len(b.sink.of("a", "evt-0")) == 0 {
+					time.Sleep(time.Millisecond)
+				}
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+				if refused.Hits() < 5 {
+					t.Errorf("%d commits were refused, want 5: the test shows nothing", refused.Hits())
+				}
+				if at := b.committed("causeway.egress", testTopic, 0); at != 1 {
+					t.Errorf("committed %d, want 1", at)
+				}
+			})
+		})
+	}
+}
+
 // Whatever the coordinator answers to a commit, it is made again or dropped with
 // its generation, and what was delivered is committed in the end, once.
 func TestACommitThatIsRefusedIsMadeAgain(t *testing.T) {

@@ -17,10 +17,13 @@ import (
 )
 
 // crew are parts of a process that stop together. The first part that fails ends
-// the whole process, by way of fail.
+// the whole process, by way of fail. What fails while it stops already only gets into
+// the log.
 type crew struct {
-	fail context.CancelCauseFunc
-	wg   sync.WaitGroup
+	whole context.Context //nolint:containedctx // the process's, which fail ends
+	fail  context.CancelCauseFunc
+	log   *zap.Logger
+	wg    sync.WaitGroup
 }
 
 // partError is the end of a process that a part of it brought about.
@@ -35,7 +38,11 @@ func (e *partError) Unwrap() error { return e.err }
 func (c *crew) run(ctx context.Context, name string, part func(context.Context) error) {
 	c.wg.Go(func() {
 		if err := part(ctx); err != nil {
-			c.fail(&partError{name, err})
+			died := &partError{name, err}
+			c.fail(died)
+			if !errors.Is(context.Cause(c.whole), died) {
+				c.log.Error("the stop was not clean", zap.String("part", name), zap.Error(err))
+			}
 		}
 	})
 }

@@ -122,7 +122,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	// Two crews: the base stops only when nobody rests on it any more.
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	base, parts := &crew{fail: fail}, &crew{fail: fail}
+	base, parts := &crew{whole: ctx, fail: fail, log: log}, &crew{whole: ctx, fail: fail, log: log}
 	baseCtx, stopBase := context.WithCancel(context.WithoutCancel(ctx))
 	defer func() { stopBase(); base.wg.Wait() }()
 	ops := newOps(reg, conditions, c.Ops.Pprof)
