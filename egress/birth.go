@@ -46,9 +46,11 @@ import (
 //
 // Nobody hands on a record of a partition before his own catalog has come to the version
 // in its commit: a process that is behind would leave out births that are not births
-// any more. So the version of a partition never goes down. One beyond the end of the
-// catalog can only be of a catalog that is no more, whose versions say nothing about
-// this one's: the partition is refused, as with a commit that somebody made by hand.
+// any more. Nor by a catalog with an entry that a later release wrote in a form that he
+// cannot read: he would leave out whoever that is about. So the version of a partition
+// never goes down. One beyond the end of the catalog can only be of a catalog that is no
+// more, whose versions say nothing about this one's: the partition is refused, as with a
+// commit that somebody made by hand.
 //
 // Nothing below its start ever goes to a subscription. A subscription that pauses is no
 // birth when it is resumed: its deliveries are made all the time, and wait in the delay
@@ -63,6 +65,10 @@ const behindFor = 2 * time.Second
 func (e *Egress) takeUp(ctx context.Context, p *partition) (newer <-chan struct{}, ok bool) {
 	for ctx.Err() == nil {
 		x := e.current()
+		if x.snapshot.Newer != nil {
+			e.awaitReadable(ctx, p, x)
+			continue
+		}
 		if owed := p.owes(); x.snapshot.Version < owed {
 			if !e.awaitCatalog(ctx, p, x, owed) {
 				return nil, false
@@ -82,6 +88,18 @@ func (e *Egress) takeUp(ctx context.Context, p *partition) (newer <-chan struct{
 		return x.newer, true
 	}
 	return nil, false
+}
+
+// awaitReadable waits for another catalog than x, of which this release cannot read all.
+func (e *Egress) awaitReadable(ctx context.Context, p *partition, x *indexed) {
+	defer e.behind.clear(p)
+	if e.behind.note(p, fmt.Errorf("%s/%d waits: %w", p.topic, p.id, x.snapshot.Newer)) {
+		e.log.Error("partition waits, for nobody knows here who is to get its events", zap.String("topic", p.topic), zap.Int32("partition", p.id), zap.Error(x.snapshot.Newer))
+	}
+	select {
+	case <-x.newer:
+	case <-ctx.Done():
+	}
 }
 
 // awaitCatalog waits for a newer catalog than x. False: there is no use in it.

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -385,5 +386,42 @@ func TestStartsSayNothingOfATopicThatIsMadeAgain(t *testing.T) {
 		time.Sleep(2 * soon)
 		b.want("a", 100, 110, 1)
 		b.halt(stop)
+	})
+}
+
+// An entry of a later release may be about anybody: what comes then waits for a catalog
+// that can be read, and nobody misses it.
+func TestAnEntryThatCannotBeReadHoldsEverything(t *testing.T) {
+	inBubble(t, always(200), nil, func(t *testing.T, b *bed) {
+		a, late := born(t, "a", 10), born(t, "b", 11, 4)
+		s := newShelf(10, shop(), a)
+		b.by(s)
+		stop := b.start()
+		b.events(0, 4)
+		time.Sleep(soon)
+		unread := catalog.NewSnapshot(11, shop(), []*catalog.Subscription{a})
+		unread.Newer = errors.New("a newer release wrote subscription b")
+		s.show(unread)
+		time.Sleep(soon)
+		b.events(4, 6)
+		time.Sleep(soon)
+		b.want("a", 4, 6, 0)
+		b.wantCommit(4, 10)
+		if _, failing := b.health.Ready(); len(failing) != 1 || failing[0].Code != "egress_catalog" {
+			t.Errorf("conditions %+v", failing)
+		}
+		b.halt(stop) // with it held, and started with it
+		stop = b.start()
+		time.Sleep(soon)
+		b.want("a", 4, 6, 0)
+		s.put(12, shop(), a, late)
+		time.Sleep(soon)
+		if _, failing := b.health.Ready(); len(failing) > 0 {
+			t.Errorf("conditions %+v", failing)
+		}
+		b.halt(stop)
+		b.want("a", 0, 6, 1)
+		b.want("b", 4, 6, 1)
+		b.wantCommit(6, 12)
 	})
 }

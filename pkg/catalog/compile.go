@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -67,8 +68,20 @@ func (c *Compiler) Compile(s *State) *Snapshot {
 	c.subscriptions = subscriptions
 	b := &builder{Options: c.o}
 	snapshot := NewSnapshot(s.Version, live, wanted).WithForeign(b.foreignTopics(live))
-	snapshot.Tenants, snapshot.Orphans = c.tenants, orphans
+	snapshot.Tenants, snapshot.Orphans, snapshot.Newer = c.tenants, orphans, s.newer()
 	return snapshot
+}
+
+// newer is about an entry that decides who gets what and that cannot be read.
+func (s *State) newer() error {
+	for _, kind := range []Kind{KindSource, KindSubscription, KindTenant, KindOrphan} {
+		for e := range s.All(kind) {
+			if e.newer {
+				return fmt.Errorf("a newer release wrote %s %q: update this process", kind, cmp.Or(e.Name, e.UID))
+			}
+		}
+	}
+	return nil
 }
 
 // compileTenants keeps the same Tenant as long as nothing about it changes, so that

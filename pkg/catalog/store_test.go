@@ -463,6 +463,9 @@ func TestALaterReleasesEntriesAreKept(t *testing.T) {
 			t.Errorf("%s is gone from\n%s", want, written)
 		}
 	}
+	if err := catalog.NewCompiler(options()).Compile(f.State()).Newer; err == nil || !strings.Contains(err.Error(), `source "u2"`) {
+		t.Errorf("the snapshot says %v of what cannot be read", err)
+	}
 	newer := f.State().Entry(catalog.KindSource, "u2")
 	if newer == nil || !newer.Newer() {
 		t.Fatalf("got %+v", newer)
