@@ -37,7 +37,7 @@ func newAdminAPI(o serveOptions, p apiParts) *admin.Server {
 	return admin.New(admin.Options{
 		Catalog: p.kept,
 		Checks: catalog.CheckOptions{
-			Options: p.entries, SecretsAllow: c.Secrets.Allow, MaxBody: int64(c.Kafka.Topics.MaxBody), Address: wayOut(o).CheckAddresses(),
+			Options: p.entries, SecretsAllow: c.Secrets.Allow, SecretsOwn: c.references(), MaxBody: int64(c.Kafka.Topics.MaxBody), Address: wayOut(o).CheckAddresses(),
 		},
 		Keyring: p.keyring, PublicURL: c.publicURL(), Version: p.version,
 		Loopback: loopback(p.doors.admin.Addr().String()), Hosts: c.Admin.Hosts,

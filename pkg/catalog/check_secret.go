@@ -20,7 +20,7 @@ type secretCheck struct {
 
 var (
 	errReference    = errors.New("a reference may not be given here: give the secret itself, which is kept sealed")
-	errReferenceFor = errors.New("this reference may not be given here: secrets.allow in the admin's process file has no pattern for it or for where it leads, or it is one of causeway's own variables, which are never given away")
+	errReferenceFor = errors.New("this reference may not be given here: secrets.allow in the admin's process file has no pattern for it or for where it leads, or it is a variable or file of causeway's own, which are never given away")
 )
 
 // secret refuses what the author may not refer to, before anything is looked up: a
@@ -63,7 +63,7 @@ func (c *secretCheck) refers(text string, ref secret.Ref) error {
 		return nil
 	case !c.by.References || c.by.Tenant != "":
 		return errReference
-	case !secret.AllowRef(c.o.SecretsAllow, ref):
+	case !secret.AllowRef(c.o.SecretsAllow, c.o.SecretsOwn, ref):
 		return errReferenceFor
 	}
 	return nil

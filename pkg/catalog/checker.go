@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/url"
 
+	"causeway/pkg/secret"
 	"causeway/pkg/signature"
 	"causeway/schemas"
 )
@@ -14,6 +15,9 @@ type CheckOptions struct {
 	// SecretsAllow are the patterns of secrets.allow: what an author with References may
 	// refer to.
 	SecretsAllow []string
+	// SecretsOwn are what the process file refers to for itself: nobody may, whatever
+	// SecretsAllow says.
+	SecretsOwn []secret.Ref
 	// MaxBody is the largest max_body of a source, in bytes; 0: no limit.
 	MaxBody int64
 	// Address refuses a subscription's URL whose host is an address that deliveries may

@@ -44,12 +44,15 @@ const reservedNames = "CAUSEWAY_"
 // allowed as well. That shuts out the links of others, and it means that both
 // file:/run/secrets/* and file:/run/secrets/*/* are needed where Kubernetes mounts
 // a secret, for its files are links into a directory beside them.
-func AllowRef(patterns []string, ref Ref) bool {
+//
+// Own are what the process file itself refers to: what opens Kafka signs nothing, and
+// goes in no header, however wide a pattern is.
+func AllowRef(patterns []string, own []Ref, ref Ref) bool {
 	switch ref.kind {
 	case sealed:
 		return true
 	case env:
-		return !strings.HasPrefix(ref.name, reservedNames) && slices.ContainsFunc(patterns, func(pattern string) bool {
+		return !ref.among(own) && !strings.HasPrefix(ref.name, reservedNames) && slices.ContainsFunc(patterns, func(pattern string) bool {
 			name, ok := strings.CutPrefix(pattern, "env:")
 			match, err := path.Match(name, ref.name)
 			return ok && match && err == nil
@@ -57,10 +60,23 @@ func AllowRef(patterns []string, ref Ref) bool {
 	case file:
 		target, err := followed(ref.name)
 		// What a process was started with, CAUSEWAY_KEYS too, is a file there.
-		return err == nil && !strings.HasPrefix(target, "/proc/") && allowFile(patterns, ref.name) && allowFile(patterns, target)
+		return err == nil && !ref.among(own) && !strings.HasPrefix(target, "/proc/") && allowFile(patterns, ref.name) && allowFile(patterns, target)
 	case fixed, none:
 	}
 	return false
+}
+
+// among says whether one of the references names the same variable, or leads to the same
+// file.
+func (r Ref) among(refs []Ref) bool {
+	return slices.ContainsFunc(refs, func(o Ref) bool {
+		if o.kind != r.kind || o.name == r.name || r.kind != file {
+			return o.kind == r.kind && o.name == r.name
+		}
+		one, err := followed(r.name)
+		other, otherErr := followed(o.name)
+		return err == nil && otherErr == nil && one == other
+	})
 }
 
 func allowFile(patterns []string, name string) bool {

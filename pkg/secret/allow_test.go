@@ -94,13 +94,24 @@ func TestAllowRef(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			patterns := strings.Fields(strings.ReplaceAll(tc.patterns, "ROOT", root))
 			ref := sealedRef(t, strings.ReplaceAll(tc.ref, "ROOT", root))
-			if got := AllowRef(patterns, ref); got != tc.want {
+			if got := AllowRef(patterns, nil, ref); got != tc.want {
 				t.Errorf("AllowRef(%q, %s) = %t, want %t", patterns, ref, got, tc.want)
 			}
 		})
 	}
+	// What causeway itself works with is not given away by a wide pattern.
+	own := []Ref{sealedRef(t, "env:KAFKA_PASSWORD"), sealedRef(t, "file:"+filepath.Join(root, "in/a"))}
+	for text, want := range map[string]bool{
+		"env:KAFKA_PASSWORD": false, "env:KAFKA_PASSWORD_2": true,
+		"file:" + filepath.Join(root, "in/a"): false, "file:" + filepath.Join(root, "in/inside"): false, "file:" + filepath.Join(root, "in/../in/a"): false,
+		"file:" + filepath.Join(root, "out/a"): true,
+	} {
+		if got := AllowRef([]string{"env:*", "file:" + root + "/*/*"}, own, sealedRef(t, text)); got != want {
+			t.Errorf("AllowRef(%s) = %t beside causeway's own, want %t", text, got, want)
+		}
+	}
 	for _, ref := range []Ref{{}, Fixed(New([]byte("a")))} {
-		if AllowRef([]string{"env:*", "file:/*", "*", ""}, ref) {
+		if AllowRef([]string{"env:*", "file:/*", "*", ""}, nil, ref) {
 			t.Errorf("%s is allowed", ref)
 		}
 	}
