@@ -36,6 +36,7 @@ type api struct {
 	*common
 	server, keyFile, data string
 	output                choice
+	keyFrom               string // where the key was found
 }
 
 // newAPI gives a command, and those below it, the flags that every verb on the API has.
@@ -56,7 +57,8 @@ func (a *api) client() (*admin.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := findAPIKey(server, a.keyFile, a.data)
+	key, from, err := findAPIKey(server, a.keyFile, a.data)
+	a.keyFrom = from
 	if err != nil {
 		return nil, err
 	}
@@ -126,13 +128,13 @@ var apiKeyForm = regexp.MustCompile(`^cwk_[A-Za-z0-9_-]{8,200}$`)
 // findAPIKey finds the key for an API: in the file, in the environment or, for an API
 // on this machine, where causeway dev keeps the one it made. None is no fault: an API
 // on loopback may take whoever is there. Its errors never quote what was found.
-func findAPIKey(server, file, data string) (secret.Secret, error) {
+func findAPIKey(server, file, data string) (key secret.Secret, from string, err error) {
 	from, text := envAPIKey, os.Getenv(envAPIKey)
 	switch {
 	case file != "":
 		content, err := readAtMost(file, 4<<10)
 		if err != nil {
-			return secret.Secret{}, fmt.Errorf("read the API key: %w", err)
+			return key, "", fmt.Errorf("read the API key: %w", err)
 		}
 		from, text = "--key-file "+file, strings.TrimSpace(string(content))
 	case text != "":
@@ -140,20 +142,20 @@ func findAPIKey(server, file, data string) (secret.Secret, error) {
 	case onThisMachine(server):
 		secrets, err := readDevSecrets(data)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return secret.Secret{}, fmt.Errorf("find the API key of causeway dev: %w", err)
+			return key, "", fmt.Errorf("find the API key of causeway dev: %w", err)
 		}
 		found := secrets[devAPIKey]
 		if found.IsZero() {
-			return found, nil
+			return key, "", nil
 		}
 		from, text = filepath.Join(data, devFile), string(found.Reveal())
 	default:
-		return secret.Secret{}, nil
+		return key, "", nil
 	}
 	if !apiKeyForm.MatchString(text) {
-		return secret.Secret{}, fmt.Errorf("%s holds no API key: one begins with cwk_, and causeway key create makes it", from)
+		return key, "", fmt.Errorf("%s holds no API key: one begins with cwk_, and causeway key create makes it", from)
 	}
-	return secret.New([]byte(text)), nil
+	return secret.New([]byte(text)), from, nil
 }
 
 // onThisMachine says whether a URL's host is this machine's loopback.
@@ -189,8 +191,12 @@ func (a *api) failed(err error, format string, args ...any) error {
 	case problem.Code == unknownOutcome:
 		return fmt.Errorf("%s: %w: it may have been done or not; %s", doing, shown(problem), lookHint(doing))
 	}
+	named := "; name an API key with " + envAPIKey + " or --key-file"
+	if a.keyFrom != "" {
+		named = "; the key was that of " + a.keyFrom + ": name an API key with " + envAPIKey + " or --key-file"
+	}
 	hint := map[int]string{
-		401: "; name an API key with " + envAPIKey + " or --key-file",
+		401: named,
 		412: "; somebody else changed it meanwhile: look at it with show, and ask again",
 	}[problem.Status]
 	return fmt.Errorf("%s: %w%s", doing, shown(problem), hint)

@@ -183,7 +183,7 @@ func TestWhichAPIKeyIsTaken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(envAPIKey, tc.env)
-			got, err := findAPIKey(tc.server, tc.file, tc.data)
+			got, _, err := findAPIKey(tc.server, tc.file, tc.data)
 			if string(got.Reveal()) != tc.want || (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("got %q, %v", got.Reveal(), err)
 			}

@@ -40,7 +40,7 @@ func writeHealth(a *api, h admin.Health) error {
 	case err != nil:
 		return err
 	case wrote:
-	case a.named():
+	case a.named() || h.Version == "": // a tenant is told no more
 		a.say("%s", ready)
 	default:
 		a.say("%s: release %s, catalog version %d", ready, printable(h.Version, 64), h.Catalog)

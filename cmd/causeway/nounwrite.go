@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -279,6 +280,9 @@ func (d *specDocument) failed(a *api, err error, format string, args ...any) err
 	for _, item := range problem.Errors {
 		if k, ok := specKeys(item.Location); ok {
 			item.Location = fault{keys: k, at: d.origin(k)}.where(d.file)
+			if d.file == "" && strings.HasPrefix(item.Message, "no secret:") {
+				item.Message = "no secret: pipe it into --secret-stdin, or name a variable or file that secrets.allow lets through, as env:NAME or file:/path"
+			}
 		}
 		located.Errors = append(located.Errors, item)
 	}
