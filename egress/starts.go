@@ -66,10 +66,12 @@ func declaration(s *catalog.Snapshot, topic string) (first catalog.Start) {
 }
 
 // start is where the subscription begins in the topic. One by prefix* has no start of
-// its own in a topic that was declared later than itself: the declaration has it. The
-// zero value, as everybody from a process file has it, lets everything through.
+// its own in a topic that was declared later than itself: the declaration has it. So it
+// does where the topic was declared anew, after all that it had was delivered or the topic
+// itself had gone: offsets of before say nothing then. The zero value, as everybody from
+// a process file has it, lets everything through.
 func (v *topicView) start(sub *catalog.Subscription, topic string) catalog.Start {
-	if start, ok := sub.Starts[topic]; ok {
+	if start, ok := sub.Starts[topic]; ok && start.Added >= v.declared.Added {
 		return start
 	}
 	return v.declared

@@ -7,9 +7,11 @@ import (
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"causeway/pkg/admin"
 	"causeway/pkg/catalog"
+	"causeway/pkg/cursor"
 	"causeway/pkg/kafka"
 )
 
@@ -110,24 +112,30 @@ func (l topicLook) committed(ctx context.Context, topics []string) (map[string][
 	return committed, nil
 }
 
-// drained says of which topics egress has settled everything, or that are not there.
-func (l topicLook) drained(ctx context.Context, topics []string) (map[string]bool, error) {
-	drained := map[string]bool{}
-	settled, err := l.settled(ctx, kadm.NewClient(l.client))
-	if err != nil {
-		return nil, err
-	}
+// drained says of which topics egress has settled everything by a version of the catalog
+// that is not below the one given, or that are not there.
+func (l topicLook) drained(ctx context.Context, topics map[string]int64) (map[string]bool, error) {
+	ends := map[string][]int64{} // asked before the commits, which go on
 	var errs []error
-	for _, topic := range topics { // each by itself: one that may not be looked at any more keeps none of the others
-		ends, err := l.ends(ctx, []string{topic})
+	for topic := range topics { // each by itself: one that may not be looked at any more keeps none of the others
+		listed, err := l.ends(ctx, []string{topic})
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
+		ends[topic] = listed[topic]
+	}
+	settled, err := l.settled(ctx, kadm.NewClient(l.client))
+	if err != nil {
+		return nil, errors.Join(append(errs, err)...)
+	}
+	drained := map[string]bool{}
+	for topic := range ends {
 		drained[topic] = true
 		for id, end := range ends[topic] {
 			at, ok := settled.Lookup(topic, int32(id))
-			drained[topic] = drained[topic] && (end == 0 || ok && at.At >= end)
+			meta, err := cursor.Parse(at.Metadata)
+			drained[topic] = drained[topic] && (end == 0 || ok && at.At >= end && err == nil && meta.Catalog >= topics[topic])
 		}
 	}
 	return drained, errors.Join(errs...)
@@ -141,7 +149,7 @@ func (l topicLook) settled(ctx context.Context, adm *kadm.Client) (kadm.OffsetRe
 		if err := retried(ctx, func() (err error) {
 			commits, err = adm.FetchOffsets(ctx, l.plan.config.Prefix+name)
 			return err
-		}); err != nil {
+		}); err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // some brokers say so of a group that has not begun
 			return nil, fmt.Errorf("look up the commits of group %s%s: %w", l.plan.config.Prefix, name, err)
 		}
 		commits.Each(func(o kadm.OffsetResponse) { settled.Add(o) })

@@ -114,7 +114,7 @@ func appendNew(found, more []*catalog.Subscription, k Key) []*catalog.Subscripti
 		if len(sub.Sources) > 0 && !slices.Contains(sub.Sources, k.Source) {
 			continue
 		}
-		if sub.Owner != nil && !sub.Owner.AllowsSource(k.Source) {
+		if sub.Owner != nil && !sub.Owner.Allows(k.Topic, k.Source) {
 			continue
 		}
 		if len(sub.Types) > 1 && slices.Contains(found, sub) {

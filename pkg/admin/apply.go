@@ -50,7 +50,7 @@ func (s *Server) apply(ctx context.Context, v *visit, in *applyIn) (*applyOut, e
 	a := &applying{s: s, v: v, in: &in.Body, places: map[entryName]string{}}
 	a.find()
 	if in.Body.DryRun {
-		return a.dry()
+		return a.dry(ctx)
 	}
 	c := &changing{s: s, v: v, plan: a.plan, timeout: applyTimeout, place: a.place, set: in.Body.Set, differences: func() []catalog.Difference { return a.differences }}
 	state, err := c.do(ctx)
@@ -62,14 +62,19 @@ func (s *Server) apply(ctx context.Context, v *visit, in *applyIn) (*applyOut, e
 
 // dry says what would be done. What it is asked for is an answer, not a change, so
 // this process's catalog is new enough, and conflicts are part of the answer.
-func (a *applying) dry() (*applyOut, error) {
+func (a *applying) dry(ctx context.Context) (*applyOut, error) {
 	state := a.s.o.Catalog.State()
-	c := &changing{s: a.s, v: a.v, place: a.place}
+	c := &changing{s: a.s, v: a.v, place: a.place, answers: newAnswers()}
 	changes, err := a.planned(state)
 	if err != nil {
 		return nil, err
 	}
-	if refusals := catalog.NewChecker(state, a.s.o.Checks).CheckChanges(changes, a.v.author()); len(refusals) > 0 {
+	checker := catalog.NewChecker(state, a.s.o.Checks)
+	refusals := checker.CheckChanges(changes, a.v.author())
+	if len(refusals) == 0 {
+		_, refusals = c.orphans(checker, changes, &asking{c, ctx})
+	}
+	if len(refusals) > 0 {
 		return nil, c.refused(refusals)
 	}
 	return &applyOut{a.applied(state)}, nil

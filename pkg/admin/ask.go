@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -13,7 +14,7 @@ import (
 type questions interface {
 	ends(topics []string) (map[string][]int64, error)
 	committed(topics []string) (map[string][]int64, error)
-	drained(topics []string) map[string]bool
+	drained(orphans map[string]int64) map[string]bool
 }
 
 // answers are what Kafka said before the catalog was held.
@@ -33,7 +34,7 @@ func (a *answers) committed(topics []string) (map[string][]int64, error) {
 }
 
 // drained keeps what was not asked: it can go with a later change.
-func (a *answers) drained([]string) map[string]bool { return a.settled }
+func (a *answers) drained(map[string]int64) map[string]bool { return a.settled }
 
 func known(answers map[string][]int64, topics []string) (map[string][]int64, error) {
 	if slices.ContainsFunc(topics, func(topic string) bool { _, asked := answers[topic]; return !asked }) {
@@ -71,12 +72,18 @@ func (a *asking) positions(ask func(context.Context, []string) (map[string][]int
 	return answers, nil
 }
 
+// drainedTimeout keeps a topic about which Kafka has no answer from holding up the change,
+// which has nothing to do with it.
+const drainedTimeout = time.Second
+
 // drained leaves out topics of which it is not known: their entries stay.
-func (a *asking) drained(topics []string) map[string]bool {
+func (a *asking) drained(orphans map[string]int64) map[string]bool {
 	if a.s.o.Drained == nil {
 		return nil
 	}
-	found, err := a.s.o.Drained(a.ctx, topics)
+	ctx, cancel := context.WithTimeout(a.ctx, drainedTimeout)
+	defer cancel()
+	found, err := a.s.o.Drained(ctx, orphans)
 	if err != nil {
 		a.s.log.Warn("Kafka did not say what is left in topics of removed sources, which stay in the catalog", zap.String("request", a.v.request), zap.Error(err))
 	}

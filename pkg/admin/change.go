@@ -128,20 +128,21 @@ func (c *changing) checked(state *catalog.State) (catalog.Changes, error) {
 			return changes, errAgain
 		}
 	}
-	return c.settled(checker, changes, c.answers)
-}
-
-// settled is the change with what becomes of topics that sources leave, and with where
-// its entries begin.
-func (c *changing) settled(checker *catalog.Checker, changes catalog.Changes, kafka questions) (catalog.Changes, error) {
-	changes, refusals, err := checker.Orphans(changes, c.v.who, time.Now().UTC(), kafka.drained)
-	if err != nil {
-		return catalog.Changes{}, err
-	}
+	changes, refusals := c.orphans(checker, changes, c.answers)
 	if len(refusals) > 0 {
 		return catalog.Changes{}, c.refused(refusals)
 	}
-	return changes, checker.Begin(changes, catalog.Logs{Ends: kafka.ends, Committed: kafka.committed})
+	return changes, begin(checker, changes, c.answers)
+}
+
+// orphans adds what becomes of the topics that sources leave.
+func (c *changing) orphans(checker *catalog.Checker, changes catalog.Changes, kafka questions) (catalog.Changes, []catalog.Refusal) {
+	return checker.Orphans(changes, c.v.who, time.Now().UTC(), kafka.drained)
+}
+
+// begin says where the entries begin.
+func begin(checker *catalog.Checker, changes catalog.Changes, kafka questions) error {
+	return checker.Begin(changes, catalog.Logs{Ends: kafka.ends, Committed: kafka.committed})
 }
 
 // check gives what is wrong with the changes and counts.
@@ -182,8 +183,12 @@ func (c *changing) ask(ctx context.Context, state *catalog.State) error {
 			c.prepared[topic.Name] = true
 		}
 	}
-	changes, err = c.settled(checker, changes, &asking{c, ctx})
-	if err != nil {
+	kafka := &asking{c, ctx}
+	changes, refusals := c.orphans(checker, changes, kafka)
+	if len(refusals) > 0 {
+		return nil
+	}
+	if err := begin(checker, changes, kafka); err != nil {
 		return err
 	}
 	c.asked = &worked{state, changes}

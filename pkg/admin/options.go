@@ -51,9 +51,10 @@ type Options struct {
 	Ends func(ctx context.Context, topics []string) (map[string][]int64, error)
 	// Committed gives what egress has committed of topics by partition, -1 for nothing.
 	Committed func(ctx context.Context, topics []string) (map[string][]int64, error)
-	// Drained says of which topics egress has settled everything, or that are not there;
-	// with an error, of those that are known.
-	Drained func(ctx context.Context, topics []string) (map[string]bool, error)
+	// Drained says of which topics egress has settled everything by a version of the
+	// catalog that is not below the one given, or that are not there; with an error, of
+	// those that are known.
+	Drained func(ctx context.Context, topics map[string]int64) (map[string]bool, error)
 	// Prepare makes the topics that are not there. It says why when it may not, and what
 	// to do: its error goes to whoever asked.
 	Prepare func(ctx context.Context, topics []NewTopic) error

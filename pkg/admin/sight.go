@@ -62,6 +62,9 @@ func (g sight) topics(state *catalog.State) sight {
 			if w.Owner == "" || w.Owner == g.tenant {
 				shared[e.UID] = true
 			}
+			if w.Owner == g.tenant {
+				g.reach[e.UID] = true
+			}
 		}
 		g.others[e.UID] = err != nil || len(spec.Writers) > 0
 	}

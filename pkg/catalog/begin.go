@@ -72,9 +72,6 @@ func (c *Checker) Begin(ch Changes, logs Logs) error {
 		for _, topic := range reads {
 			if _, reading := slices.BinarySearch(before, topic); !reading {
 				delete(e.Starts, topic) // of an earlier time: it is a birth again
-				if e.Kind == KindSource && c.joins(e, topic) {
-					continue
-				}
 				fresh[e] = append(fresh[e], topic)
 				asked[topic] = true
 			}
@@ -89,7 +86,9 @@ func (c *Checker) Begin(ch Changes, logs Logs) error {
 	}
 	for e, topics := range fresh {
 		for _, topic := range topics {
-			e.Begin(topic, offsets[topic])
+			if e.Kind != KindSource || !c.joins(e, topic, offsets[topic], ch) {
+				e.Begin(topic, offsets[topic])
+			}
 		}
 	}
 	return nil
@@ -143,29 +142,44 @@ func (c *Checker) beginFirst(ch Changes, logs Logs) error {
 }
 
 // joins says whether others write the topic already, or did, and lets the source carry on
-// what the first of them says of its beginning.
-func (c *Checker) joins(e *Entry, topic string) bool {
-	first, begun, there := c.declared(topic, e.UID)
+// what the first of them says of its beginning. When its sources are gone the topic may be
+// too, and what ends below where it began is another of its name.
+func (c *Checker) joins(e *Entry, topic string, ends []int64, ch Changes) bool {
+	first, begun, there := c.declared(topic, e.UID, ch)
+	if !there || len(c.known.writers[topic]) == 0 && beyond(first.Offsets, ends) {
+		return false
+	}
 	if begun {
 		if e.Starts == nil {
 			e.Starts = map[string]Start{}
 		}
 		e.Starts[topic] = first
 	}
-	return there
+	return true
+}
+
+// beyond says whether a log has fewer partitions than offsets are known of, or ends below
+// one of these.
+func beyond(offsets, ends []int64) bool {
+	for id, offset := range offsets {
+		if offset > 0 && (id >= len(ends) || ends[id] < offset) {
+			return true
+		}
+	}
+	return false
 }
 
 // declared gives what those that write the topic, or did, say of its beginning, but for
-// one. One that says nothing was there before anything began, as those of a process file
+// one, and for an orphan that the changes take out. One that says nothing was there before anything began, as those of a process file
 // were: then it is not begun.
-func (c *Checker) declared(topic, but string) (first Start, begun, there bool) {
+func (c *Checker) declared(topic, but string, ch Changes) (first Start, begun, there bool) {
 	var before []*Entry
 	for _, name := range c.known.writers[topic] {
 		if e := c.before.Named(KindSource, "", name); e != nil && e.UID != but {
 			before = append(before, e)
 		}
 	}
-	if e := c.before.Entry(KindOrphan, topic); e != nil {
+	if e := c.before.Entry(KindOrphan, topic); e != nil && !slices.Contains(ch.Remove, e) {
 		before = append(before, e)
 	}
 	for i, e := range before {

@@ -50,6 +50,7 @@ func (c *Compiler) Compile(s *State) *Snapshot {
 	}
 	c.sources = sources
 	orphans, writers := s.orphans()
+	orphans = slices.DeleteFunc(orphans, func(o Orphan) bool { return !(&builder{Options: c.o}).at().topic(o.Topic) })
 	if c.known == nil || !maps.Equal(names, c.known.sources) || !slices.Equal(writers, c.known.orphans) {
 		c.known = newKnown(names, writers, c.o.Foreign)
 		c.tenants, c.subscriptions = nil, nil
@@ -72,13 +73,12 @@ func (c *Compiler) Compile(s *State) *Snapshot {
 	return snapshot
 }
 
-// newer is about an entry that decides who gets what and that cannot be read.
+// newer is about an entry of a later schema, which may be about who gets what. One of an
+// unknown kind alone is not: a release that adds a kind which is raises its schema.
 func (s *State) newer() error {
-	for _, kind := range []Kind{KindSource, KindSubscription, KindTenant, KindOrphan} {
-		for e := range s.All(kind) {
-			if e.newer {
-				return fmt.Errorf("a newer release wrote %s %q: update this process", kind, cmp.Or(e.Name, e.UID))
-			}
+	for _, e := range s.entries {
+		if e.later {
+			return fmt.Errorf("a newer release wrote %s %q: update this process", e.Kind, cmp.Or(e.Name, e.UID))
 		}
 	}
 	return nil

@@ -55,7 +55,8 @@ type Entry struct {
 	// behind its record.
 	Version int64
 
-	newer   bool                       // its schema is a later release's
+	newer   bool                       // its schema or kind is a later release's
+	later   bool                       // its schema is
 	raw     []byte                     // of a newer one, as it was read
 	unknown map[string]json.RawMessage // fields that this release does not know
 }
@@ -169,7 +170,7 @@ func (e *Entry) readOther(value []byte) (r entryRecord, err error) {
 		return r, fmt.Errorf("%w: %s names no schema", errEntry, e.Key())
 	}
 	if schema > entrySchema || !slices.Contains(kinds(), e.Kind) {
-		e.newer, e.raw = true, bytes.Clone(value)
+		e.newer, e.later, e.raw = true, schema > entrySchema, bytes.Clone(value)
 		e.title(fields)
 		return r, nil
 	}

@@ -41,65 +41,78 @@ const orphanFor = 24 * time.Hour
 
 // Orphans adds to changes what becomes of the topics of sources that they take away,
 // and takes out older orphans of which nothing is left to deliver: drained says which
-// of some topics are that, or are no more. It refuses to let the operator have a topic
-// in which a tenant's events wait: those of the new source could not be told from them.
-func (c *Checker) Orphans(ch Changes, by string, now time.Time, drained func(topics []string) map[string]bool) (Changes, []Refusal, error) {
-	left := c.left(ch)
-	if len(left) == 0 && !slices.ContainsFunc(ch.Put, func(e *Entry) bool { return e.Kind == KindSource }) {
-		return ch, nil, nil
+// that are, given the versions of their entries. It refuses to let the operator have a
+// source in the place of a tenant's: events of the one could not be told from what the
+// other has left.
+func (c *Checker) Orphans(ch Changes, by string, now time.Time, drained func(orphans map[string]int64) map[string]bool) (Changes, []Refusal) {
+	left, made := c.left(ch), c.made(ch)
+	if len(left) == 0 && len(made) == 0 {
+		return ch, nil
 	}
+	var refusals []Refusal
 	ch.Put, ch.Remove = slices.Clip(ch.Put), slices.Clip(ch.Remove)
 	for _, topic := range slices.Sorted(maps.Keys(left)) {
 		e, err := c.orphan(topic, left[topic], now)
 		if err != nil {
-			return ch, nil, err
+			first := slices.IndexFunc(ch.Remove, func(e *Entry) bool { return e.Kind == KindSource })
+			refusals = append(refusals, Refusal{ch.Remove[first], []Fault{{Text: err.Error()}}})
+			continue
 		}
 		e.Changed, e.By = now, by
 		ch.Put = append(ch.Put, e)
 	}
-	var old []string
+	old := map[string]int64{}
 	for e := range c.before.All(KindOrphan) {
-		if left[e.UID] == nil && now.Sub(e.Changed) >= orphanFor {
-			old = append(old, e.UID)
+		if left[e.UID] == nil && !e.newer && now.Sub(e.Changed) >= orphanFor {
+			old[e.UID] = e.Version
 		}
 	}
 	if len(old) > 0 {
-		slices.Sort(old)
 		done := drained(old)
-		old = slices.DeleteFunc(old, func(topic string) bool { return !done[topic] })
+		for _, topic := range slices.Sorted(maps.Keys(old)) {
+			if done[topic] {
+				ch.Remove = append(ch.Remove, c.before.Entry(KindOrphan, topic))
+			}
+		}
 	}
-	for _, topic := range old {
-		ch.Remove = append(ch.Remove, c.before.Entry(KindOrphan, topic))
-	}
-	return ch, c.taken(ch, old), nil
+	return ch, append(refusals, c.taken(ch, made)...)
 }
 
-// taken refuses the operator's new sources in topics where a tenant's events wait.
-func (c *Checker) taken(ch Changes, done []string) (refusals []Refusal) {
-	after := c.before.after(ch)
+// made are the sources that the changes make, by their topics.
+func (c *Checker) made(ch Changes) map[string][]*Entry {
+	made := map[string][]*Entry{}
 	for _, e := range ch.Put {
-		if e.Kind != KindSource || e.Tenant != "" || c.before.Entry(e.Kind, e.UID) != nil {
+		if e.Kind != KindSource || c.before.Entry(e.Kind, e.UID) != nil {
 			continue
 		}
-		spec, err := e.Source()
-		if err != nil {
-			continue
+		if spec, err := e.Source(); err == nil {
+			spec.Name = e.Name
+			made[spec.topic()] = append(made[spec.topic()], e)
 		}
-		spec.Name = e.Name
-		topic := spec.topic()
+	}
+	return made
+}
+
+// taken refuses the operator's new sources that have the name and the topic of one that
+// a tenant had.
+func (c *Checker) taken(ch Changes, made map[string][]*Entry) (refusals []Refusal) {
+	after := c.before.after(ch)
+	for _, topic := range slices.Sorted(maps.Keys(made)) {
 		o := after.Entry(KindOrphan, topic)
-		if o == nil || slices.Contains(done, topic) {
+		if o == nil {
 			continue
 		}
 		orphan, err := o.Orphan()
 		if err != nil {
-			continue
+			continue // a later release wrote it: it is not used here
 		}
-		for _, w := range orphan.Writers {
-			if w.Owner != "" && after.Entry(KindTenant, w.Owner) != nil {
-				refusals = append(refusals, Refusal{e, []Fault{{Path: []string{"topic"}, Text: fmt.Sprintf(
-					"%q has events of the tenant %q, whose source %q is gone: name another topic, or wait until they are delivered, and a day at least", topic, w.Owner, w.Source)}}})
-				break
+		for _, e := range made[topic] {
+			for _, w := range orphan.Writers {
+				if e.Tenant == "" && w.Source == e.Name && w.Owner != "" {
+					refusals = append(refusals, Refusal{e, []Fault{{Path: []string{"topic"}, Text: fmt.Sprintf(
+						"%q has events of the tenant %q, whose source of the same name is gone: choose another name or another topic, or wait until they are delivered, and a day at least", topic, w.Owner)}}})
+					break
+				}
 			}
 		}
 	}
@@ -157,7 +170,7 @@ func (c *Checker) orphan(topic string, writers []OrphanWriter, now time.Time) (*
 				writers = append(writers, w)
 			}
 		}
-	} else if first, begun, _ := c.declared(topic, ""); begun {
+	} else if first, begun, _ := c.declared(topic, "", Changes{}); begun {
 		e.Starts = map[string]Start{topic: first}
 	}
 	slices.SortFunc(writers, compareWriters)

@@ -1,6 +1,9 @@
 package catalog_test
 
 import (
+	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +18,7 @@ type leaving struct {
 	o       catalog.CheckOptions
 	now     time.Time
 	end     int64
+	ends    map[string]int64 // of topics that do not end at end
 	drained map[string]bool
 	asked   []string
 }
@@ -30,14 +34,20 @@ func (l *leaving) change(ch catalog.Changes) (refused []catalog.Refusal) {
 	state, err := l.Update(l.t.Context(), func(s *catalog.State) (catalog.Changes, error) {
 		checker := catalog.NewChecker(s, l.o)
 		l.asked = nil
-		whole, refusals, err := checker.Orphans(ch, "k1", l.now, func(topics []string) map[string]bool { l.asked = slices.Clone(topics); return l.drained })
-		if refused = refusals; err != nil || len(refusals) > 0 {
-			return catalog.Changes{}, err
+		whole, refusals := checker.Orphans(ch, "k1", l.now, func(orphans map[string]int64) map[string]bool {
+			l.asked = slices.Sorted(maps.Keys(orphans))
+			return l.drained
+		})
+		if refused = refusals; len(refusals) > 0 {
+			return catalog.Changes{}, nil
 		}
 		return whole, checker.Begin(whole, catalog.Logs{Ends: func(topics []string) (map[string][]int64, error) {
 			offsets := map[string][]int64{}
 			for _, topic := range topics {
-				offsets[topic] = []int64{l.end}
+				offsets[topic] = []int64{l.ends[topic]}
+				if l.ends[topic] == 0 {
+					offsets[topic] = []int64{l.end}
+				}
 			}
 			return offsets, nil
 		}})
@@ -84,8 +94,8 @@ func TestASourceThatGoesLeavesItsTopic(t *testing.T) {
 	want(t, l.readable(), "webhooks.own webhooks.shared")
 	s := l.Compile(l.State())
 	for tenant, may := range map[string]bool{"acme": true, "evil": false} {
-		if got := s.Tenants[tenant]; got.AllowsSource("own") != may || got.AllowsTopic("webhooks.own") != may {
-			t.Errorf("%s may have what is left of acme's source: source %t, topic %t, want %t", tenant, got.AllowsSource("own"), got.AllowsTopic("webhooks.own"), may)
+		if got := s.Tenants[tenant]; got.Allows("webhooks.own", "own") != may || got.AllowsTopic("webhooks.own") != may {
+			t.Errorf("%s may have what is left of acme's source: %t, the topic %t, want %t", tenant, got.Allows("webhooks.own", "own"), got.AllowsTopic("webhooks.own"), may)
 		}
 	}
 	if got := s.Topics(); !slices.Equal(got, []string{"webhooks.shared"}) {
@@ -138,16 +148,86 @@ func TestWhoMayComeToAnOrphan(t *testing.T) {
 		t.Fatalf("%+v", refused)
 	}
 	s := l.Compile(l.State())
-	if !s.Tenants["acme"].AllowsSource("own") || !s.Tenants["evil"].AllowsSource("own") {
+	if !s.Tenants["acme"].Allows("webhooks.own", "own") || !s.Tenants["evil"].AllowsSource("own") || s.Tenants["acme"].AllowsSource("own") {
 		t.Error("one of both tenants may not have his own events")
 	}
 	if got := s.Source("own").Tenant(nil); got != "evil" {
 		t.Errorf("the new source's events belong to %q", got)
 	}
+	// The name alone gives no right, wherever it stands now.
+	if refused := l.put(l.source("", "other", "webhooks.own"), l.source("", "shared", "webhooks.shared")); len(refused) > 0 {
+		t.Fatalf("%+v", refused)
+	}
 	l.remove("own")
+	if refused := l.put(l.source("", "own", "webhooks.hidden")); len(refused) > 0 {
+		t.Fatalf("%+v", refused)
+	}
+	acme := l.Compile(l.State()).Tenants["acme"]
+	if acme.Allows("webhooks.hidden", "own") || acme.AllowsTopic("webhooks.hidden") || acme.Allows("webhooks.own", "other") || acme.AllowsSource("own") {
+		t.Error("acme may have what the operator's new sources write")
+	}
+	l.remove("own")
+
+	// Whoever has the tenant's name next is another tenant.
+	l.change(catalog.Changes{Remove: []*catalog.Entry{l.State().Entry(catalog.KindTenant, "acme")}})
+	if refused := l.put(l.source("", "own", "webhooks.own")); len(refused) != 1 {
+		t.Errorf("the operator may have it without acme, who may come back: %+v", refused)
+	}
 	l.now, l.drained = l.now.Add(25*time.Hour), map[string]bool{"webhooks.own": true}
 	if refused := l.put(l.source("", "own", "webhooks.own")); len(refused) > 0 {
 		t.Errorf("nothing is left of it, and still: %+v", refused)
+	}
+}
+
+// A topic that was deleted and made again has nothing to do with where its sources began.
+func TestAnOrphansTopicThatWasMadeAgain(t *testing.T) {
+	for name, tc := range map[string]struct {
+		end     int64
+		drained bool
+		want    int64
+	}{
+		"it is the same":                     {1000, false, 20},
+		"it is another":                      {5, false, 5},
+		"all of it was delivered long ago":   {1000, true, 1000},
+		"another, of which no more is known": {5, true, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLeaving(t)
+			l.put(tenantEntry("acme", `{"name":"acme"}`))
+			l.put(l.source("", "own", "webhooks.own")) // begins at 20
+			l.remove("own")
+			l.now, l.ends, l.drained = l.now.Add(25*time.Hour), map[string]int64{"webhooks.own": tc.end}, map[string]bool{"webhooks.own": tc.drained}
+			l.put(l.source("", "own", "webhooks.own"))
+			if got := l.named("own").Starts["webhooks.own"].Offsets; !slices.Equal(got, []int64{tc.want}) {
+				t.Errorf("begins at %d, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+// What a later release keeps of a topic is its own to take out.
+func TestALaterReleasesOrphanStays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog")
+	const text = `{"schema":1,"version":2}
+{"version":1,"key":"orphan/webhooks.own","value":{"schema":2}}
+{"entries":1}
+`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := catalog.OpenFile(path, catalog.FileOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLeaving(t)
+	l.File = f
+	l.drained, l.now = map[string]bool{"webhooks.own": true}, time.Now()
+	l.put(l.source("", "own", "webhooks.own"))
+	if f.State().Entry(catalog.KindOrphan, "webhooks.own") == nil {
+		t.Error("it was taken out")
+	}
+	if refused := l.change(catalog.Changes{Remove: []*catalog.Entry{l.named("own")}}); len(refused) != 1 || !strings.Contains(refused[0].Faults[0].Text, "newer release") {
+		t.Errorf("removed beside it: %+v", refused)
 	}
 }
 

@@ -32,22 +32,26 @@ func (t *Tenant) AllowsSource(name string) bool {
 	return t.owns(name) || matchesAny(t.sources, name)
 }
 
+// Allows says whether events that the source wrote to the topic may go to the tenant's
+// subscriptions: what a source of the tenant's own left there may, too.
+func (t *Tenant) Allows(topic, source string) bool {
+	return t.AllowsSource(source) || t.known.owned[orphaned{topic, OrphanWriter{source, t.Name}}]
+}
+
 // AllowsTopic says whether the tenant's subscriptions may read the topic. Who is not
 // allowed its source gets nothing of it all the same.
 func (t *Tenant) AllowsTopic(topic string) bool {
 	if matchesAny(t.topics, topic) {
 		return true
 	}
-	its := func(source string) bool { return t.owns(source) || len(t.topics) == 0 && t.AllowsSource(source) }
-	return slices.ContainsFunc(t.known.writers[topic], its) ||
-		slices.ContainsFunc(t.known.left[topic], func(w OrphanWriter) bool { return w.Owner == t.Name || its(w.Source) })
+	return slices.ContainsFunc(t.known.writers[topic], func(source string) bool {
+		return t.owns(source) || len(t.topics) == 0 && t.AllowsSource(source)
+	}) || slices.ContainsFunc(t.known.left[topic], func(w OrphanWriter) bool {
+		return w.Owner == t.Name || len(t.topics) == 0 && w.Owner == "" && matchesAny(t.sources, w.Source)
+	})
 }
 
-// owns says whether the source is the tenant's, or was. What it wrote is, whoever has one
-// of that name now.
-func (t *Tenant) owns(source string) bool {
-	return t.known.sources[source].owner == t.Name || t.known.owned[OrphanWriter{source, t.Name}]
-}
+func (t *Tenant) owns(source string) bool { return t.known.sources[source].owner == t.Name }
 
 func matchesAny(patterns []string, text string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return Matches(p, text) })
