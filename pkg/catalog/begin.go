@@ -169,9 +169,10 @@ func beyond(offsets, ends []int64) bool {
 	return false
 }
 
-// declared gives what those that write the topic, or did, say of its beginning, but for
-// one, and for an orphan that the changes take out. One that says nothing was there before anything began, as those of a process file
-// were: then it is not begun.
+// declared gives what those that write the topic, but for one, say of its beginning; when
+// there are none, what those said that did, unless the changes take the orphan out. One
+// that says nothing was there before anything began, as those of a process file were: then
+// it is not begun.
 func (c *Checker) declared(topic, but string, ch Changes) (first Start, begun, there bool) {
 	var before []*Entry
 	for _, name := range c.known.writers[topic] {
@@ -179,7 +180,7 @@ func (c *Checker) declared(topic, but string, ch Changes) (first Start, begun, t
 			before = append(before, e)
 		}
 	}
-	if e := c.before.Entry(KindOrphan, topic); e != nil && !slices.Contains(ch.Remove, e) {
+	if e := c.before.Entry(KindOrphan, topic); e != nil && len(before) == 0 && !slices.Contains(ch.Remove, e) {
 		before = append(before, e)
 	}
 	for i, e := range before {

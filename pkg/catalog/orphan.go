@@ -170,7 +170,9 @@ func (c *Checker) orphan(topic string, writers []OrphanWriter, now time.Time) (*
 				writers = append(writers, w)
 			}
 		}
-	} else if first, begun, _ := c.declared(topic, "", Changes{}); begun {
+	}
+	e.Starts = nil // what was kept before may be of another log
+	if first, begun, _ := c.declared(topic, "", Changes{}); begun {
 		e.Starts = map[string]Start{topic: first}
 	}
 	slices.SortFunc(writers, compareWriters)

@@ -201,6 +201,16 @@ func TestAnOrphansTopicThatWasMadeAgain(t *testing.T) {
 			if got := l.named("own").Starts["webhooks.own"].Offsets; !slices.Equal(got, []int64{tc.want}) {
 				t.Errorf("begins at %d, want %d", got, tc.want)
 			}
+			// Nothing older comes back, whoever joins it now or comes after it.
+			l.put(l.source("", "beside", "webhooks.own"))
+			if got := l.named("beside").Starts["webhooks.own"].Offsets; !slices.Equal(got, []int64{tc.want}) {
+				t.Errorf("a second source begins at %d, want %d", got, tc.want)
+			}
+			l.remove("own")
+			l.remove("beside")
+			if got := l.State().Entry(catalog.KindOrphan, "webhooks.own").Starts["webhooks.own"].Offsets; !slices.Equal(got, []int64{tc.want}) {
+				t.Errorf("an orphan again, of which %d is kept, want %d", got, tc.want)
+			}
 		})
 	}
 }
