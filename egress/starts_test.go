@@ -14,6 +14,7 @@ import (
 
 func TestWhereASubscriptionBegins(t *testing.T) {
 	own := map[string]catalog.Start{"t": {Added: 5, Offsets: []int64{10, 20}}}
+	earlier := &catalog.Source{Name: "early", Topic: "t", Starts: map[string]catalog.Start{"t": {Added: 3, Offsets: []int64{1}}}}
 	declared := &catalog.Source{Name: "late", Topic: "t", Starts: map[string]catalog.Start{"t": {Added: 7, Offsets: []int64{30}}}}
 	second := &catalog.Source{Name: "later", Topic: "t", Starts: map[string]catalog.Start{"t": {Added: 9, Offsets: []int64{90}}}}
 	moved := &catalog.Source{Name: "moved", Topic: "u", Starts: map[string]catalog.Start{"t": {Added: 1, Offsets: []int64{1}}}}
@@ -25,7 +26,8 @@ func TestWhereASubscriptionBegins(t *testing.T) {
 		added   int64
 		offset  int64
 	}{
-		"at its own start":                             {own, []*catalog.Source{declared}, 1, cursor.Anew{}, 5, 20},
+		"at its own start":                             {own, []*catalog.Source{earlier, declared}, 1, cursor.Anew{}, 5, 20},
+		"where a topic was declared anew after it":     {own, []*catalog.Source{declared}, 0, cursor.Anew{}, 7, 30},
 		"at 0 of a partition that came later":          {own, nil, 2, cursor.Anew{}, 5, 0},
 		"where a topic was declared later":             {map[string]catalog.Start{"u": {Added: 5}}, []*catalog.Source{declared}, 0, cursor.Anew{}, 7, 30},
 		"the same, with no start of its own at all":    {nil, []*catalog.Source{declared}, 0, cursor.Anew{}, 7, 30},
