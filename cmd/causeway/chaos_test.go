@@ -306,7 +306,7 @@ func (c *chaos) offsets() map[string][]int64 {
 		c.t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute) // the embedded broker reads slowly what is on disk
 	defer cancel()
 	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, "webhooks.shop")
 	if err != nil {
@@ -317,7 +317,7 @@ func (c *chaos) offsets() map[string][]int64 {
 	for next := int64(0); next < end.Offset; {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
-			c.t.Fatal(err)
+			c.t.Fatalf("read the topic, at %d of %d: %v\n%s", next, end.Offset, err, tail(c.log.Bytes(), 4000))
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			next = r.Offset + 1

@@ -17,13 +17,13 @@ import (
 )
 
 // crew are parts of a process that stop together. The first part that fails ends
-// the whole process, by way of fail. What fails while it stops already only gets into
-// the log.
+// the whole process, by way of fail.
 type crew struct {
-	whole context.Context //nolint:containedctx // the process's, which fail ends
-	fail  context.CancelCauseFunc
-	log   *zap.Logger
-	wg    sync.WaitGroup
+	fail context.CancelCauseFunc
+	wg   sync.WaitGroup
+
+	mu     sync.Mutex
+	failed []error
 }
 
 // partError is the end of a process that a part of it brought about.
@@ -40,11 +40,19 @@ func (c *crew) run(ctx context.Context, name string, part func(context.Context) 
 		if err := part(ctx); err != nil {
 			died := &partError{name, err}
 			c.fail(died)
-			if !errors.Is(context.Cause(c.whole), died) {
-				c.log.Error("the stop was not clean", zap.String("part", name), zap.Error(err))
-			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.failed = append(c.failed, died)
 		}
 	})
+}
+
+// end waits for the parts and gives what they failed with, in the stop as well.
+func (c *crew) end() error {
+	c.wg.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return errors.Join(c.failed...)
 }
 
 // whyStopped is the error that ends a process: what a part failed with, else err,

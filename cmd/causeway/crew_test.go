@@ -4,35 +4,37 @@ import (
 	"context"
 	"errors"
 	"testing"
-
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 )
 
-// A part that fails ends the process and is its error. One that fails while the process
-// stops already is not, and still nobody has to guess that something was left undone.
+// A part that fails ends the process and is its error, and so is one that fails while the
+// process stops already: nobody has to guess that something was left undone.
 func TestAPartThatFails(t *testing.T) {
-	for name, asked := range map[string]bool{"by itself": false, "in the stop": true} {
+	late := errors.New("commits are still under way")
+	for name, tc := range map[string]struct {
+		asked bool
+		err   error
+	}{
+		"by itself":            {false, late},
+		"in the stop":          {true, late},
+		"not, and is asked to": {true, nil},
+	} {
 		t.Run(name, func(t *testing.T) {
-			core, logged := observer.New(zap.ErrorLevel)
 			ctx, fail := context.WithCancelCause(t.Context())
-			parts := &crew{whole: ctx, fail: fail, log: zap.New(core)}
-			late := errors.New("commits are still under way")
+			parts := &crew{fail: fail}
 			parts.run(ctx, "egress", func(ctx context.Context) error {
-				if asked {
+				if tc.asked {
 					<-ctx.Done()
 				}
-				return late
+				return tc.err
 			})
-			if asked {
+			if tc.asked {
 				fail(nil)
 			}
-			parts.wg.Wait()
-			if err := whyStopped(ctx, nil); asked != (err == nil) || !asked && !errors.Is(err, late) {
-				t.Errorf("the process ends with %v", err)
+			if err := parts.end(); !errors.Is(err, tc.err) {
+				t.Errorf("the process ends with %v, want %v", err, tc.err)
 			}
-			if asked != (logged.FilterField(zap.String("part", "egress")).Len() == 1) {
-				t.Errorf("logged %v", logged.All())
+			if ctx.Err() == nil {
+				t.Error("the process goes on")
 			}
 		})
 	}

@@ -78,7 +78,9 @@ func (s *shared) fleet(t *testing.T, session string) *fleet {
 	f := &fleet{
 		t: t, cluster: s.cluster, binary: s.binary, dir: t.TempDir(), prefix: s.prefix,
 		source: strings.TrimSuffix(kafkatest.Prefix(t), "."), sink: newChaosSink(t, 20*time.Millisecond),
-		client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
+		// Connections that rest are given up before an ingress that stops does, after a second:
+		// a request on one that is just being closed would be lost.
+		client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: 500 * time.Millisecond}},
 	}
 	var err error
 	if f.scheme, err = signature.Standard().Compile(); err != nil {

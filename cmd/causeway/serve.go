@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -122,7 +123,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	// Two crews: the base stops only when nobody rests on it any more.
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	base, parts := &crew{whole: ctx, fail: fail, log: log}, &crew{whole: ctx, fail: fail, log: log}
+	base, parts := &crew{fail: fail}, &crew{fail: fail}
 	baseCtx, stopBase := context.WithCancel(context.WithoutCancel(ctx))
 	defer func() { stopBase(); base.wg.Wait() }()
 	ops := newOps(reg, conditions, c.Ops.Pprof)
@@ -263,8 +264,11 @@ func serve(ctx context.Context, o serveOptions) error {
 		}
 		return nil
 	})
-	parts.wg.Wait()
-	if err = whyStopped(ctx, nil); err == nil {
+	failed := parts.end()
+	if err = whyStopped(ctx, nil); err == nil || !errors.Is(failed, err) {
+		err = errors.Join(err, failed) // else the others failed because of it
+	}
+	if err == nil {
 		log.Info("stopped")
 	}
 	return err
