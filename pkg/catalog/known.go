@@ -17,7 +17,6 @@ type known struct {
 	foreign map[string]bool
 	orphans []orphaned
 	left    map[string][]OrphanWriter // who wrote a topic and is gone
-	owned   map[orphaned]bool         // the same
 
 	as   *Tenant // who asks: only what he may see is there; nil: the operator
 	tell bool    // the operator asks for him, and is told what he may not see
@@ -29,7 +28,7 @@ type knownSource struct{ owner, topic string }
 func newKnown(sources map[string]knownSource, orphans []orphaned, foreign []ForeignSpec) *known {
 	k := &known{
 		sources: sources, writers: map[string][]string{}, foreign: map[string]bool{},
-		orphans: orphans, left: map[string][]OrphanWriter{}, owned: map[orphaned]bool{},
+		orphans: orphans, left: map[string][]OrphanWriter{},
 	}
 	topics := map[string]bool{}
 	for name, src := range sources {
@@ -37,7 +36,7 @@ func newKnown(sources map[string]knownSource, orphans []orphaned, foreign []Fore
 		k.writers[src.topic] = append(k.writers[src.topic], name)
 	}
 	for _, o := range orphans {
-		topics[o.topic], k.owned[o] = true, true
+		topics[o.topic] = true
 		k.left[o.topic] = append(k.left[o.topic], o.writer)
 	}
 	for _, f := range foreign {

@@ -35,7 +35,7 @@ func (t *Tenant) AllowsSource(name string) bool {
 // Allows says whether events that the source wrote to the topic may go to the tenant's
 // subscriptions: what a source of the tenant's own left there may, too.
 func (t *Tenant) Allows(topic, source string) bool {
-	return t.AllowsSource(source) || t.known.owned[orphaned{topic, OrphanWriter{source, t.Name}}]
+	return t.AllowsSource(source) || slices.Contains(t.known.left[topic], OrphanWriter{source, t.Name})
 }
 
 // AllowsTopic says whether the tenant's subscriptions may read the topic. Who is not
