@@ -19,6 +19,7 @@ import (
 	"causeway/pkg/deadline"
 	"causeway/pkg/health"
 	"causeway/pkg/kafka"
+	"causeway/pkg/limit"
 	"causeway/pkg/provider"
 	"causeway/pkg/signature"
 	"causeway/pkg/tracing"
@@ -35,7 +36,7 @@ type Server struct {
 	refusals   []refusal
 	serving    *health.Handle
 	kafka      *kafkaHealth
-	perAddress *addressLimit
+	perAddress *limit.Each[netip.Addr]
 	bodies     budget // all bodies in memory
 	topicShare int64  // bytes in flight to one topic
 	draining   atomic.Bool
@@ -56,7 +57,7 @@ func New(o Options) *Server {
 		metrics:    newMetrics(o.Registerer, o.Dedup),
 		start:      time.Now(),
 		refusals:   refusals(),
-		perAddress: newAddressLimit(o.AddressRate, o.AddressBurst),
+		perAddress: limit.NewEach[netip.Addr](o.AddressRate, o.AddressBurst, addressBuckets),
 		bodies:     budget{limit: o.MaxBodyBytes},
 		topicShare: topicShare(o.Client),
 		serving: o.Health.Declare(health.Condition{
@@ -157,7 +158,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, v *visit) (answ
 	if !slices.Contains(src.methods, r.Method) {
 		return answer{}, errMethod
 	}
-	if s.perAddress != nil && !s.perAddress.take(v.limited(), s.now()) {
+	if _, ok := s.perAddress.Take(limit.Peer(v.limited()), s.now()); !ok {
 		return answer{}, errAddressRate
 	}
 	gzipped, err := checkContent(r, src)

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"causeway/pkg/catalog"
+	"causeway/pkg/limit"
 	"causeway/pkg/provider"
 )
 
@@ -37,7 +38,7 @@ type headerName struct{ lower, canonical string }
 // sourceRate outlives changes of the source's other settings: changing one does not
 // hand out a new second's worth.
 type sourceRate struct {
-	bucket
+	limit.Bucket
 	cost, credit atomic.Int64 // nanoseconds; cost 0: no limit
 }
 
@@ -46,8 +47,8 @@ func (r *sourceRate) set(perSecond float64, now int64) {
 		r.cost.Store(0)
 		return
 	}
-	cost, credit := costOf(perSecond)
-	r.forgive(now, credit) // one webhook at 1/h would cost another hour at 500/s
+	cost, credit := limit.Cost(perSecond)
+	r.Forgive(now, credit) // one webhook at 1/h would cost another hour at 500/s
 	r.credit.Store(credit)
 	r.cost.Store(cost)
 }
@@ -58,7 +59,7 @@ func (r *sourceRate) take(now func() int64) (wait time.Duration, ok bool) {
 	if cost == 0 {
 		return 0, true
 	}
-	return r.bucket.take(now(), cost, r.credit.Load())
+	return r.Take(now(), cost, r.credit.Load())
 }
 
 // table is the sources of one snapshot by name.

@@ -25,7 +25,7 @@ const (
 func places() []string {
 	return []string{
 		"schemas",
-		"pkg/deadline", "pkg/secret", "pkg/seen", "pkg/health", "pkg/outbound", "pkg/signature", "pkg/provider", "pkg/catalog", "pkg/cursor",
+		"pkg/deadline", "pkg/limit", "pkg/secret", "pkg/seen", "pkg/health", "pkg/outbound", "pkg/signature", "pkg/provider", "pkg/catalog", "pkg/cursor",
 		"pkg/registry", "pkg/tracing", "pkg/kafka", "pkg/history", "pkg/admin", "pkg/dashboard",
 		"ingress", "egress",
 		"cmd",

@@ -67,6 +67,15 @@ func whyStopped(ctx context.Context, err error) error {
 	return err
 }
 
+// stopError is the error of a process that stopped because of why, nil if it was asked
+// to, and whose parts failed like that on the way.
+func stopError(why, failed error) error {
+	if why != nil && errors.Is(failed, why) {
+		return why // the others failed because of it
+	}
+	return errors.Join(why, failed)
+}
+
 // doors are the listeners of a process.
 type doors struct{ ingress, admin, ops net.Listener }
 

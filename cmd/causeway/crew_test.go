@@ -39,3 +39,25 @@ func TestAPartThatFails(t *testing.T) {
 		})
 	}
 }
+
+// What ended a process is said once, and what its parts failed with beside it as well.
+func TestWhatAProcessEndsWith(t *testing.T) {
+	why, late := &partError{"kafka", errors.New("refused")}, errors.New("commits are still under way")
+	for name, tc := range map[string]struct {
+		why, failed error
+		want        string
+	}{
+		"asked":                       {nil, nil, ""},
+		"asked, but not in order":     {nil, late, "commits are still under way"},
+		"a part, and others by it":    {why, errors.Join(why, late), "kafka: refused"},
+		"before the parts, and those": {why, late, "kafka: refused\ncommits are still under way"},
+	} {
+		got := ""
+		if err := stopError(tc.why, tc.failed); err != nil {
+			got = err.Error()
+		}
+		if got != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -228,8 +227,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	if err != nil || ctx.Err() != nil {
 		err = whyStopped(ctx, err)
 		fail(nil)
-		parts.wg.Wait()
-		return err
+		return stopError(err, parts.end())
 	}
 	close(reached)
 
@@ -265,10 +263,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		return nil
 	})
 	failed := parts.end()
-	if err = whyStopped(ctx, nil); err == nil || !errors.Is(failed, err) {
-		err = errors.Join(err, failed) // else the others failed because of it
-	}
-	if err == nil {
+	if err = stopError(whyStopped(ctx, nil), failed); err == nil {
 		log.Info("stopped")
 	}
 	return err

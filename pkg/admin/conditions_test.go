@@ -140,28 +140,6 @@ func TestAnswersAreForgotten(t *testing.T) {
 	})
 }
 
-func TestRatesAreLimited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLimit(2, 3)
-		for i := range 3 {
-			if _, ok := l.take("me"); !ok {
-				t.Fatalf("refused the %d. of 3", i+1)
-			}
-		}
-		wait, ok := l.take("me")
-		if ok || wait != 500*time.Millisecond {
-			t.Errorf("the fourth: %v, %v", wait, ok)
-		}
-		if _, ok := l.take("you"); !ok {
-			t.Error("somebody else is refused")
-		}
-		time.Sleep(wait)
-		if _, ok := l.take("me"); !ok {
-			t.Error("refused after the wait")
-		}
-	})
-}
-
 func TestWhoAsksTooOftenIsToldToWait(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Rate, o.Burst, o.FailedRate, o.FailedBurst = 0.001, 3, 0.001, 2 })
 	key := w.key("", "viewer")

@@ -45,7 +45,7 @@ func (s *Server) share(op operation, v *visit) error {
 		return nil
 	}
 	if op.method != http.MethodGet {
-		if wait, ok := s.changes.take(v.tenant); !ok {
+		if wait, ok := s.take(s.changes, v.tenant); !ok {
 			return tooMany(wait, "too many changes and tests by this tenant")
 		}
 	}

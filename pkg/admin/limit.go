@@ -1,65 +1,22 @@
 package admin
 
 import (
-	"hash/maphash"
 	"net/http"
 	"net/netip"
 	"strconv"
-	"sync/atomic"
 	"time"
+
+	"causeway/pkg/limit"
 )
 
-const (
-	limitRows  = 2
-	limitSlots = 1 << 12 // buckets a row: 64 KiB in all
-)
-
-// limit limits how often each of many may do something, in fixed memory, however many
-// there are. Each has one bucket in each row, found by its hash, and is refused only
-// when all of them are empty, so that one that is innocent shares the fate of another
-// only if it shares every bucket. A bucket is one number: when, in nanoseconds after
-// the start, all that was taken will be paid for.
-type limit struct {
-	start        time.Time
-	cost, credit int64 // nanoseconds
-	seeds        [limitRows]maphash.Seed
-	rows         [limitRows][limitSlots]atomic.Int64
-}
-
-func newLimit(perSecond float64, burst int) *limit {
-	l := &limit{start: time.Now(), cost: max(1, int64(float64(time.Second)/perSecond))}
-	l.credit = l.cost * int64(max(1, burst))
-	for i := range l.seeds {
-		l.seeds[i] = maphash.MakeSeed()
-	}
-	return l
+// eachLimit limits each of many in 64 KiB.
+func eachLimit(perSecond float64, burst int) *limit.Each[string] {
+	return limit.NewEach[string](perSecond, burst, 1<<12)
 }
 
 // take counts one of who, or says how long until there is one.
-func (l *limit) take(who string) (wait time.Duration, ok bool) {
-	now := int64(time.Since(l.start))
-	for i := range l.rows {
-		bucket := &l.rows[i][maphash.String(l.seeds[i], who)%limitSlots]
-		ahead, taken := l.pay(bucket, now)
-		ok = ok || taken
-		if wait == 0 || ahead < wait {
-			wait = ahead
-		}
-	}
-	return wait, ok
-}
-
-func (l *limit) pay(bucket *atomic.Int64, now int64) (time.Duration, bool) {
-	for {
-		paid := bucket.Load()
-		next := max(paid, now) + l.cost
-		if ahead := next - now - l.credit; ahead > 0 {
-			return time.Duration(ahead), false
-		}
-		if bucket.CompareAndSwap(paid, next) {
-			return 0, true
-		}
-	}
+func (s *Server) take(l *limit.Each[string], who string) (wait time.Duration, ok bool) {
+	return l.Take(who, int64(time.Since(s.start)))
 }
 
 // tooMany is the refusal of a limit.
@@ -68,8 +25,7 @@ func tooMany(wait time.Duration, what string) *Problem {
 	return refuse(http.StatusTooManyRequests, "rate_limited", "%s: try again in %d s", what, seconds).with("Retry-After", strconv.Itoa(seconds))
 }
 
-// peer is the address of a connection for a limit: whoever has an IPv6 address has all
-// of its /64.
+// peer is the address of a connection, and how it is counted and recorded.
 func peer(remote string) (netip.Addr, string) {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
@@ -77,9 +33,7 @@ func peer(remote string) (netip.Addr, string) {
 	}
 	addr := ap.Addr().Unmap().WithZone("")
 	if addr.Is6() {
-		if network, err := addr.Prefix(64); err == nil {
-			return addr, network.String()
-		}
+		return addr, limit.Peer(addr).String() + "/64"
 	}
 	return addr, addr.String()
 }

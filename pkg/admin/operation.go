@@ -238,9 +238,9 @@ func readBody(w http.ResponseWriter, r *http.Request, op operation) ([]byte, err
 // somebody can read; of one address and key fewer still, so that nobody hides another's
 // behind many of his own.
 func (s *Server) note(v *visit, action string) {
-	_, own := s.noise.take(v.who + " " + v.remote)
+	_, own := s.take(s.noise, v.who+" "+v.remote)
 	if own {
-		_, own = s.refusals.take("all")
+		_, own = s.take(s.refusals, "all")
 	}
 	if !own {
 		s.metrics.unnoted.Inc()

@@ -18,26 +18,28 @@ import (
 	"go.uber.org/zap"
 
 	"causeway/pkg/catalog"
+	"causeway/pkg/limit"
 )
 
 // Server is the API.
 type Server struct {
 	o        Options
+	start    time.Time // the limits count from it
 	log      *zap.Logger
 	metrics  *metrics
 	router   *mux.Router
 	api      huma.API
 	document []byte
 
-	requests, failures *limit
-	changes            *limit // of tenants
+	requests, failures *limit.Each[string]
+	changes            *limit.Each[string] // of tenants
 	crowd              crowd
 	remembered         *remembered
 	uses               uses
 	refused            chan catalog.AuditRecord // refusals on their way to the audit
-	refusals           *limit
-	noise              *limit        // of one address and key
-	applying           chan struct{} // holds a token: one large body in memory at a time
+	refusals           *limit.Each[string]
+	noise              *limit.Each[string] // of one address and key
+	applying           chan struct{}       // holds a token: one large body in memory at a time
 	ordered            ordered
 	address            atomic.Value // own host of the listener, a string
 }
@@ -46,11 +48,11 @@ type Server struct {
 func New(o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{
-		o: o, log: o.Logger, metrics: newMetrics(o.Registerer),
-		requests: newLimit(o.Rate, o.Burst), failures: newLimit(o.FailedRate, o.FailedBurst),
-		changes:    newLimit(o.TenantRate, o.TenantBurst),
+		o: o, start: time.Now(), log: o.Logger, metrics: newMetrics(o.Registerer),
+		requests: eachLimit(o.Rate, o.Burst), failures: eachLimit(o.FailedRate, o.FailedBurst),
+		changes:    eachLimit(o.TenantRate, o.TenantBurst),
 		remembered: newRemembered(),
-		refused:    make(chan catalog.AuditRecord, 256), refusals: newLimit(1, 50), noise: newLimit(0.1, 20),
+		refused:    make(chan catalog.AuditRecord, 256), refusals: eachLimit(1, 50), noise: eachLimit(0.1, 20),
 		applying: make(chan struct{}, 1),
 	}
 	s.address.Store("")
@@ -144,7 +146,7 @@ func (s *Server) admit(r *http.Request, v *visit) error {
 	who, err := s.authenticate(r, v)
 	v.caller = who
 	if err != nil {
-		if wait, ok := s.failures.take(v.remote); !ok {
+		if wait, ok := s.take(s.failures, v.remote); !ok {
 			return tooMany(wait, "too many requests from this address were refused for their key")
 		}
 		s.note(v, "auth.refused")
@@ -157,7 +159,7 @@ func (s *Server) admit(r *http.Request, v *visit) error {
 }
 
 func (s *Server) pace(who string) error {
-	if wait, ok := s.requests.take(who); !ok {
+	if wait, ok := s.take(s.requests, who); !ok {
 		return tooMany(wait, "too many requests")
 	}
 	return nil
