@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,6 +61,24 @@ func TestACopyInFlightWaitsForTheFirst(t *testing.T) {
 		}
 		if got := w.metric("causeway_ingress_duplicates_total"); got != 1 {
 			w.t.Errorf("%v duplicates counted, want 1", got)
+		}
+	})
+}
+
+// A source that is made again under the name of one that is gone has nothing stored: its
+// events are its own, whatever IDs and bodies the other one had.
+func TestASourceMadeAgainHasNothingStored(t *testing.T) {
+	old := stripe(t)
+	again := stripe(t, func(src *catalog.Source) { src.UID = catalog.UID("source", "another") })
+	var now atomic.Pointer[catalog.Snapshot]
+	now.Store(&catalog.Snapshot{Sources: []*catalog.Source{old}})
+	inWorld(t, Options{Catalog: now.Load}, []*catalog.Source{old}, func(w *world) {
+		w.expect(w.signed(old, `{"id":"evt_1"}`), 200, "received")
+		w.expect(w.signed(old, `{"id":"evt_1"}`), 200, "already_processed")
+		now.Store(&catalog.Snapshot{Sources: []*catalog.Source{again}})
+		w.expect(w.signed(again, `{"id":"evt_1"}`), 200, "received")
+		if events := w.events(again); len(events) != 2 {
+			w.t.Errorf("%d records, want 2", len(events))
 		}
 	})
 }

@@ -98,13 +98,14 @@ func (s *Server) encode(src *source, e *event) (*kgo.Record, error) {
 
 // identity is what copies of an event have in common. An ID that its sender does not
 // sign, or gives to two events, is not enough: the body belongs to it. Otherwise an old
-// body sent again under the ID of an event to come would suppress that event.
+// body sent again under the ID of an event to come would suppress that event. The source
+// is its uid: one that is made again under the name of another has nothing stored yet.
 func (src *source) identity(id string, body []byte, unique bool) seen.Fingerprint {
 	if unique {
-		return seen.Of(src.cluster, src.topicName, src.name, []byte(id))
+		return seen.Of(src.cluster, src.topicName, src.uid, []byte(id))
 	}
 	sum := sha256.Sum256(body)
-	return seen.Of(src.cluster, src.topicName, src.name, []byte(id), sum[:])
+	return seen.Of(src.cluster, src.topicName, src.uid, []byte(id), sum[:])
 }
 
 // eventID gives the ID under which the event is known from here on.

@@ -105,8 +105,8 @@ func TestTenant(t *testing.T) {
 }
 
 func TestIdentity(t *testing.T) {
-	src := func(cluster, topic, name string) *source {
-		return &source{cluster: []byte(cluster), topicName: []byte(topic), name: []byte(name)}
+	src := func(cluster, topic, uid string) *source {
+		return &source{cluster: []byte(cluster), topicName: []byte(topic), uid: []byte(uid)}
 	}
 	one := src("c", "t", "s").identity("id", []byte("body"), true)
 	for name, other := range map[string]interface{ String() string }{

@@ -30,7 +30,7 @@ type source struct {
 	inFlight     *budget // of the topic, which sources may share
 	metrics      sourceMetrics
 
-	cluster, topicName, name []byte // parts of an event's identity
+	cluster, topicName, uid []byte // parts of an event's identity
 }
 
 type headerName struct{ lower, canonical string }
@@ -135,7 +135,7 @@ func (s *Server) newSource(spec *catalog.Source, rate *sourceRate, topic *budget
 		metrics:      s.metrics.source(spec.Name),
 		cluster:      []byte(s.options.Cluster()),
 		topicName:    []byte(spec.Topic),
-		name:         []byte(spec.Name),
+		uid:          spec.UID[:],
 		contentType:  []string{"application/json"},
 	}
 	for _, name := range spec.Headers {
