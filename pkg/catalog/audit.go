@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -35,10 +36,25 @@ func Audit(differences []Difference, like AuditRecord) []AuditRecord {
 		r := like
 		r.Schema, r.At = auditSchema, like.At.UTC()
 		r.Action = string(d.Kind) + "." + d.Action.verb()
-		r.Kind, r.UID, r.Name, r.Tenant, r.Fields = d.Kind, d.UID, d.Name, d.Tenant, d.Fields
+		r.Kind, r.UID, r.Name, r.Tenant = d.Kind, d.UID, d.Name, d.Tenant
+		for _, f := range d.Fields {
+			r.Fields = append(r.Fields, FieldDifference{f.Path, summary(f.Before), summary(f.After)})
+		}
 		records = append(records, r)
 	}
 	return records
+}
+
+// longestAudited is how many bytes of a value the audit repeats. It is kept for a year,
+// and somebody may change long lists to and fro.
+const longestAudited = 1 << 10
+
+// summary is a value as the audit has it.
+func summary(value json.RawMessage) json.RawMessage {
+	if len(value) <= longestAudited {
+		return value
+	}
+	return quoted(fmt.Sprintf("[%d bytes, sha256 %x]", len(value), sha256.Sum256(value)))
 }
 
 // verb is the action as audit records call it.

@@ -112,12 +112,18 @@ func (b *builder) at(path ...string) place { return place{b, path} }
 
 // fault notes what is wrong at the keys, joined with dots, below the entry.
 func (p place) fault(keys, format string, args ...any) {
+	if p.check != nil && len(p.faults) >= mostFaults {
+		return // somebody else pays for each
+	}
 	at := slices.Clone(p.path)
 	if keys != "" { // else it is the entry itself
 		at = append(at, strings.Split(keys, ".")...)
 	}
 	p.faults = append(p.faults, Fault{Path: at, Text: fmt.Sprintf(format, args...)})
 }
+
+// mostFaults is how many faults one entry of a request is told of.
+const mostFaults = 50
 
 var entryName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
@@ -323,7 +329,7 @@ func (p place) binding(field string) secret.Binding {
 func (p place) subscription(spec SubscriptionSpec, known *known) *Subscription {
 	sub := &Subscription{
 		Name:            spec.Name,
-		Topics:          spec.Topics,
+		Topics:          once(spec.Topics),
 		Sources:         once(spec.Sources),
 		Types:           once(spec.Types),
 		Tenant:          spec.Tenant,
@@ -393,6 +399,10 @@ func DefaultSchedule() []time.Duration {
 }
 
 func (p place) retry(spec RetrySpec, sub *Subscription) {
+	if len(spec.Schedule) > mostWaits {
+		p.fault("retry.schedule", "%d steps: at most %d", len(spec.Schedule), mostWaits)
+		return
+	}
 	if spec.Schedule == nil {
 		sub.Schedule = DefaultSchedule()
 	}
@@ -402,11 +412,12 @@ func (p place) retry(spec RetrySpec, sub *Subscription) {
 		}
 		sub.Schedule = append(sub.Schedule, time.Duration(step))
 	}
-	if len(spec.Schedule) > 50 {
-		p.fault("retry.schedule", "%d steps: at most 50", len(spec.Schedule))
-	}
 	if spec.MaxAge < 0 {
 		p.fault("retry.max_age", "%s must not be negative", time.Duration(spec.MaxAge))
+	}
+	if len(spec.NeverOn) > mostStatuses {
+		p.fault("retry.never_on", "%d statuses: at most %d", len(spec.NeverOn), mostStatuses)
+		return
 	}
 	for i, status := range spec.NeverOn {
 		if status < 300 || status > 599 {
@@ -414,6 +425,11 @@ func (p place) retry(spec RetrySpec, sub *Subscription) {
 		}
 	}
 }
+
+const (
+	mostWaits    = 50
+	mostStatuses = 300 // that fail
+)
 
 func (p place) filters(spec SubscriptionSpec, known *known, sub *Subscription) {
 	for i, name := range spec.Sources {

@@ -93,7 +93,12 @@ func (x checking) checkSource(old *Entry) {
 		x.taken("name", spec.Name)
 	}
 	src := x.source(spec)
+	if old != nil && old.Name != x.e.Name {
+		// Its events carry it, those that wait as well, and subscriptions know it by it.
+		x.fault("name", "it is %q since the source was made, and stays: make another source, and remove this one when its provider sends there", old.Name)
+	}
 	switch {
+	case old != nil && old.Name != x.e.Name && before.Topic == "" && spec.Topic == "": // one fault for one mistake
 	case made && before.topic() != topic:
 		x.fault("topic", "it is %q since the source was made, and stays: make another source for another topic", before.topic())
 	case made:
@@ -166,9 +171,31 @@ func (x checking) oneOf(keys, value string, allowed ...string) {
 	}
 }
 
-// mostFilters is how long the lists of a subscription may be: they are looked at for each
-// event, on everybody's time.
-const mostFilters = 1000
+// How long the lists of a subscription may be, and each of what is in them: they are
+// looked at for each event, on everybody's time.
+const (
+	mostFilters   = 1000
+	longestFilter = 256
+)
+
+// lists checks how long the lists are. What is too long is not looked at any further.
+func (x checking) lists(spec SubscriptionSpec) bool {
+	right := true
+	for at, list := range map[string][]string{"topics": spec.Topics, "sources": spec.Sources, "types": spec.Types} {
+		if len(list) > mostFilters {
+			x.fault(at, "%d of them: at most %d", len(list), mostFilters)
+			right = false
+			continue
+		}
+		for i, text := range list {
+			if len(text) > longestFilter {
+				x.fault(fmt.Sprintf("%s.%d", at, i), "%d bytes: at most %d", len(text), longestFilter)
+				right = false
+			}
+		}
+	}
+	return right
+}
 
 func (x checking) checkSubscription(old *Entry) {
 	var spec SubscriptionSpec
@@ -176,6 +203,9 @@ func (x checking) checkSubscription(old *Entry) {
 		return
 	}
 	x.named(spec.Name, spec.Owner)
+	if !x.lists(spec) {
+		return
+	}
 	known := x.known
 	if tenant := x.tenants[x.e.Tenant]; x.e.Tenant != "" && tenant != nil {
 		known = x.known.seenBy(tenant, x.by.Tenant == "")
@@ -188,11 +218,6 @@ func (x checking) checkSubscription(old *Entry) {
 		}
 		if spec.Tenant != "" && spec.Tenant != x.e.Tenant {
 			x.fault("tenant", "%q, and the subscription belongs to %s: it gets its owner's events only, so leave it out", spec.Tenant, ownerText(x.e.Tenant))
-		}
-	}
-	for at, list := range map[string][]string{"topics": spec.Topics, "sources": spec.Sources, "types": spec.Types} {
-		if len(list) > mostFilters {
-			x.fault(at, "%d of them: at most %d", len(list), mostFilters)
 		}
 	}
 	sub := x.subscription(spec, known)

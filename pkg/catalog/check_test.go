@@ -108,6 +108,11 @@ func spec(e *catalog.Entry, old, text string) *catalog.Entry {
 	return e
 }
 
+func renamed(e *catalog.Entry, name string) *catalog.Entry {
+	e.Name = name
+	return e
+}
+
 func TestWhatMayNotBeWritten(t *testing.T) {
 	c := newChecked(t)
 	keyEntry := func(tenant, spec string) *catalog.Entry {
@@ -148,6 +153,12 @@ func TestWhatMayNotBeWritten(t *testing.T) {
 		"a reserved topic":                           {entry: c.source(t, "", "new", `"provider":"stripe","topic":"causeway.dlq"`), by: operator, path: "topic", text: "is reserved"},
 		"a topic that is not allowed":                {entry: c.source(t, "", "new", `"provider":"stripe","topic":"other"`), by: operator, path: "topic", text: "kafka.topics.allow"},
 		"two formats in one topic":                   {entry: c.source(t, "", "new", `"provider":"stripe","topic":"webhooks.stripe","format":"avro"`), by: operator, path: "format", text: `the source "stripe" writes raw`},
+		"another name for a source":                  {entry: renamed(spec(own(catalog.KindSource, "", "stripe"), `"name":"stripe"`, `"name":"pay","topic":"webhooks.stripe"`), "pay"), by: operator, path: "name", text: "since the source was made"},
+		"a spec larger than a tenant's may be":       {entry: c.subscription(t, "acme", "new", `"sources":["stripe"],"types":["`+strings.Repeat("x", 40<<10)+`"]`), by: acme(), path: "", text: "at most 32768"},
+		"more statuses than there are":               {entry: c.subscription(t, "acme", "new", `"sources":["stripe"],"retry":{"never_on":[`+strings.Repeat("1,", 5000)+`1]}`), by: acme(), path: "retry.never_on", text: "at most 300"},
+		"more waits than there may be":               {entry: c.subscription(t, "acme", "new", `"sources":["stripe"],"retry":{"schedule":["5s"`+strings.Repeat(`,"0s"`, 60)+`]}`), by: acme(), path: "retry.schedule", text: "at most 50"},
+		"a pattern that is too long":                 {entry: c.subscription(t, "acme", "new", `"sources":["stripe"],"types":["`+strings.Repeat("x", 300)+`"]`), by: acme(), path: "types.0", text: "at most 256"},
+		"too many patterns, not looked at":           {entry: c.subscription(t, "", "new", `"topics":["none*"`+strings.Repeat(`,"none*"`, 1000)+`]`), by: operator, path: "topics", text: "at most 1000"},
 		"another topic for a source":                 {entry: spec(own(catalog.KindSource, "", "stripe"), `"provider"`, `"topic":"webhooks.x","provider"`), by: operator, path: "topic", text: "since the source was made"},
 		"another format for a source":                {entry: spec(own(catalog.KindSource, "", "stripe"), `"provider"`, `"format":"avro","provider"`), by: operator, path: "format", text: "since the source was made"},
 		"a format that is none":                      {entry: c.source(t, "", "new", `"provider":"stripe","format":"xml"`), by: operator, path: "format", text: "xml"},

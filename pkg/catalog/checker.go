@@ -182,14 +182,24 @@ func (c *Checker) checking(e *Entry, by Author) checking {
 	return checking{Checker: c, place: b.at(), e: e, by: by}
 }
 
-// maxSpec keeps an entry's record, with its starts, below what Kafka takes.
-const maxSpec = 256 << 10
+// maxSpec keeps an entry's record, with its starts, below what Kafka takes. Tenants get
+// less: every process holds their entries, and every change of one is written down.
+const (
+	maxSpec       = 256 << 10
+	maxTenantSpec = 32 << 10
+)
 
 // read reads the spec into one of this release's types.
 func (x checking) read(spec any) bool {
+	most := maxSpec
+	if x.by.Tenant != "" {
+		most = maxTenantSpec
+	}
+	if len(x.e.Spec) > most {
+		x.fault("", "its spec has %d bytes: at most %d", len(x.e.Spec), most)
+		return false
+	}
 	switch err := json.Unmarshal(x.e.Spec, spec); {
-	case len(x.e.Spec) > maxSpec:
-		x.fault("", "its spec has %d bytes: at most %d", len(x.e.Spec), maxSpec)
 	case err != nil:
 		x.fault("", "its spec cannot be read: %v", err)
 	default:
