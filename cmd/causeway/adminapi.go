@@ -49,7 +49,7 @@ func newAdminAPI(o serveOptions, p apiParts) *admin.Server {
 // newOutbound makes the client for addresses that strangers choose.
 func newOutbound(ctx context.Context, o serveOptions, doors *doors, found cluster) *outbound.Client {
 	way := wayOut(o)
-	way.Forbidden = forbidden(ctx, doors.addresses(), found.brokers)
+	way.Forbidden = forbidden(ctx, append(doors.addresses(), o.file.config.listens()...), found.brokers)
 	return outbound.New(way)
 }
 

@@ -153,3 +153,7 @@ func (c config) withDefaults() config {
 	}
 	return c
 }
+
+// listens are the addresses that the process file names, also those of processes beside
+// this one.
+func (c config) listens() []string { return []string{c.Ingress.Listen, c.Admin.Listen, c.Ops.Listen} }

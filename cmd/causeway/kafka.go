@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -67,16 +68,14 @@ func describe(ctx context.Context, client *kgo.Client) (cluster, error) {
 // be able to reach its listeners or its brokers, whatever else it may reach.
 func forbidden(ctx context.Context, listeners, brokers []string) func(netip.AddrPort) bool {
 	var own []netip.AddrPort
-	for _, text := range listeners {
-		if at, err := netip.ParseAddrPort(text); err == nil {
-			own = append(own, at)
-		}
-	}
-	for _, text := range brokers {
+	for _, text := range slices.Concat(listeners, brokers) {
 		host, port, err := net.SplitHostPort(text)
 		n, e := strconv.ParseUint(port, 10, 16)
-		if err != nil || e != nil {
+		if err != nil || e != nil || n == 0 {
 			continue
+		}
+		if host == "" { // as of a listener on all addresses
+			host = netip.IPv6Unspecified().String()
 		}
 		// A broker whose name cannot be resolved here cannot be reached from here.
 		addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", host)

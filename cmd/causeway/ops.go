@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,8 +18,10 @@ import (
 	"causeway/pkg/health"
 )
 
-// newOps is the server for machines that watch this one.
-func newOps(reg *prometheus.Registry, set *health.Set, withPprof bool) *http.Server {
+// newOps is the server for machines that watch this one. On a loopback listener it
+// answers under no name but localhost: a page in a browser here, whose own name was made
+// to lead here (DNS rebinding), reads nothing. An address cannot be made to.
+func newOps(reg *prometheus.Registry, set *health.Set, withPprof, local bool) *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle("/", set.Handler())
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
@@ -28,7 +32,26 @@ func newOps(reg *prometheus.Registry, set *health.Set, withPprof bool) *http.Ser
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 		// pprof.Cmdline is left out on purpose: it tells what nobody needs here.
 	}
-	return &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
+	handler := http.Handler(mux)
+	if local {
+		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			name := hostname(r.Host)
+			if _, err := netip.ParseAddr(name); err != nil && name != "" && !strings.EqualFold(name, "localhost") {
+				http.Error(w, "this listener is on loopback and answers under localhost or an address alone; let it listen on another address (ops.listen) to reach it by a name", http.StatusForbidden)
+				return
+			}
+			mux.ServeHTTP(w, r)
+		})
+	}
+	return &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
+}
+
+// hostname is a Host header without its port and brackets.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.Trim(host, "[]")
 }
 
 // listen opens a listener; setting is what to change when that does not work.
