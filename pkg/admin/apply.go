@@ -151,7 +151,7 @@ func (a *applying) secrets(old *catalog.Entry, anew bool, texts []string, pendin
 	if old == nil {
 		old = &catalog.Entry{}
 	}
-	vault := a.s.vault(old, secretsOf(old))
+	vault := a.s.vault(a.v, old, secretsOf(old))
 	vault.anew = anew
 	if old.UID == "" {
 		vault.later = pending
@@ -173,7 +173,7 @@ func (a *applying) settle(changes catalog.Changes, pending map[string]secret.Sec
 			if !ok {
 				continue
 			}
-			b := a.s.vault(e, nil).at
+			b := a.s.vault(a.v, e, nil).at
 			var err error
 			if texts[i], err = a.s.o.Keyring.Seal(value, b); err != nil {
 				return fmt.Errorf("seal a secret of %s: %w", e.Key(), err)
@@ -262,7 +262,7 @@ func (s *Server) resealEntry(e *catalog.Entry, v *visit, count *Resealed) (*cata
 		if !strings.HasPrefix(text, sealedScheme) {
 			continue
 		}
-		sealed, changed, err := s.o.Keyring.Reseal(text, s.vault(e, nil).at)
+		sealed, changed, err := s.o.Keyring.Reseal(text, s.vault(v, e, nil).at)
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"causeway/pkg/catalog"
+	"causeway/pkg/secret"
 )
 
 const (
@@ -220,7 +221,7 @@ func topicOf(spec catalog.SourceSpec) string {
 func (c *changing) refused(refusals []catalog.Refusal) error {
 	var all []catalog.Fault
 	for _, r := range refusals {
-		place := c.place(r.Entry)
+		place, tell := c.place(r.Entry), c.v.teller(r.Entry)
 		for _, f := range r.Faults {
 			if c.minds != nil && !c.minds(f) {
 				continue
@@ -233,7 +234,7 @@ func (c *changing) refused(refusals []catalog.Refusal) error {
 			case len(path) > 0 && path[0] == "owner" && place == inSpec:
 				at, path = "body.tenant", nil
 			}
-			all = append(all, catalog.Fault{Path: append([]string{at}, path...), Text: c.v.told(r.Entry, f.Text)})
+			all = append(all, catalog.Fault{Path: append([]string{at}, path...), Text: tell(f.Text)})
 		}
 	}
 	if c.place(refusals[0].Entry) == inPath {
@@ -250,18 +251,27 @@ const (
 	inPath   = "path"
 )
 
-// told is a text as the visitor may read it: how the operator's machines name a secret
-// is not a tenant's to know.
-func (v *visit) told(e *catalog.Entry, text string) string {
-	if v.tenant == "" {
-		return text
-	}
-	for _, secret := range secretsOf(e) {
-		if strings.HasPrefix(handle(secret, true), keptScheme) && strings.Contains(text, secret) {
-			return "this secret cannot be used: send another one, or ask the operator"
+// teller gives texts about an entry as the visitor may read them: how the operator's
+// machines name a secret is not a tenant's to know.
+func (v *visit) teller(e *catalog.Entry) func(string) string {
+	var hidden []string
+	if v.tenant != "" {
+		for _, text := range secretsOf(e) {
+			if strings.HasPrefix(text, sealedScheme) {
+				continue
+			}
+			hidden = append(hidden, text)
+			if ref, err := secret.ParseRef(text); err == nil {
+				hidden = append(hidden, ref.String()) // a path is written in one way there
+			}
 		}
 	}
-	return text
+	return func(text string) string {
+		if slices.ContainsFunc(hidden, func(name string) bool { return strings.Contains(text, name) }) {
+			return "this secret cannot be used: send another one, or ask the operator"
+		}
+		return text
+	}
 }
 
 func standing(place string) func(*catalog.Entry) string {

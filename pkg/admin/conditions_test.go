@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -89,7 +90,7 @@ func TestTheSameRequestGetsTheSameAnswer(t *testing.T) {
 	if err := json.Unmarshal(first.Body.Bytes(), &made); err != nil || made.Secret == "" {
 		t.Fatalf("%v: %s", err, first.Body)
 	}
-	for _, p := range w.remembered.order {
+	for _, p := range w.remembered.shares[""].order {
 		if strings.Contains(string(p.sealed), made.Secret) {
 			t.Error("the secret is in memory")
 		}
@@ -115,7 +116,7 @@ func TestAnswersAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newRemembered()
 		body := []byte("an answer")
-		give := func(n byte) (*past, past) { return m.begin(requestID{n}, bodyTag{}) }
+		give := func(n byte) (*past, past) { return m.begin("", requestID{n}, bodyTag{}) }
 		p, _ := give(1)
 		m.end(p, given{Status: 201, Body: body}, mac(nil, "seal"))
 		if fresh, earlier := give(1); fresh != nil || earlier.sealed == nil {
@@ -125,19 +126,65 @@ func TestAnswersAreForgotten(t *testing.T) {
 		if fresh, _ := give(1); fresh == nil {
 			t.Error("remembered for over a day")
 		}
-		if len(m.order) != 1 || m.bytes != 0 {
-			t.Errorf("%d answers of %d bytes are left", len(m.order), m.bytes)
+		if of := m.shares[""]; len(of.order) != 1 || of.bytes != 0 {
+			t.Errorf("%d answers of %d bytes are left", len(of.order), of.bytes)
 		}
 		// Of a flood the newest are remembered.
 		for i := range 2 * mostAnswers {
 			id := requestID{2, byte(i), byte(i >> 8), byte(i >> 16)}
-			p, _ := m.begin(id, bodyTag{})
+			p, _ := m.begin("", id, bodyTag{})
 			m.end(p, given{Status: 201, Body: body}, mac(nil, "seal"))
 		}
-		if len(m.order) > mostAnswers+1 || len(m.known) > mostAnswers+1 {
-			t.Errorf("%d answers, %d known", len(m.order), len(m.known))
+		if of := m.shares[""]; len(of.order) > mostAnswers+1 || len(m.known) > mostAnswers+1 {
+			t.Errorf("%d answers, %d known", len(of.order), len(m.known))
 		}
 	})
+}
+
+// A tenant that has much remembered makes forgotten what is its own, and all of them
+// together no more than they may.
+func TestATenantMakesOnlyItsOwnForgotten(t *testing.T) {
+	m := newRemembered()
+	large := given{Status: 201, Body: make([]byte, 300<<10)}
+	answer := func(tenant string, n uint16, g given) requestID {
+		id := requestID(mac(nil, tenant, strconv.Itoa(int(n))))
+		p, _ := m.begin(tenant, id, bodyTag{})
+		m.end(p, g, mac(nil, "seal"))
+		return id
+	}
+	operators := answer("", 1, large)
+	other := answer("b", 1, given{Status: 201, Body: []byte("once")})
+	for n := range uint16(2 * mostOfTenant) {
+		answer("a", n, large)
+	}
+	for _, id := range []requestID{operators, other} {
+		if m.known[id] == nil {
+			t.Error("another's answer is forgotten")
+		}
+	}
+	if a := m.shares["a"]; a.bytes > mostBytesOfOne+1<<20 || a.bytes == 0 {
+		t.Errorf("a tenant has %d bytes", a.bytes)
+	}
+	for n := range 100 {
+		tenant := "t" + strconv.Itoa(n)
+		answer(tenant, 1, large)
+		answer(tenant, 2, large)
+	}
+	if m.tenants > mostRemember || m.tenants < mostRemember/2 {
+		t.Errorf("all tenants have %d bytes, may have %d", m.tenants, mostRemember)
+	}
+	sum := 0
+	for tenant, of := range m.shares {
+		if tenant != "" {
+			sum += of.bytes
+		}
+	}
+	if sum != m.tenants {
+		t.Errorf("they have %d bytes, counted are %d", sum, m.tenants)
+	}
+	if m.known[operators] == nil || m.known[other] == nil {
+		t.Error("a small share is forgotten for the sake of large ones")
+	}
 }
 
 func TestWhoAsksTooOftenIsToldToWait(t *testing.T) {

@@ -140,17 +140,25 @@ func owner(v *visit, asked, written string) (string, error) {
 	return tenant, nil
 }
 
-func meta(e *catalog.Entry) Meta {
-	return Meta{UID: e.UID, Version: e.Version, Tenant: e.Tenant, Set: e.Set, Created: e.Created, Changed: e.Changed, By: e.By}
+// meta is what causeway knows of the entry. A tenant is not told who the operator's people
+// are.
+func (s *Server) meta(v *visit, e *catalog.Entry) Meta {
+	by := e.By
+	if v.tenant != "" {
+		if key := s.o.Catalog.State().Entry(catalog.KindKey, by); key == nil || key.Tenant != v.tenant {
+			by = ""
+		}
+	}
+	return Meta{UID: e.UID, Version: e.Version, Tenant: e.Tenant, Set: e.Set, Created: e.Created, Changed: e.Changed, By: by}
 }
 
 // retiring are the secrets that end, those that have not.
 func retiring(e *catalog.Entry, tenant bool) []Retiring {
 	var list []Retiring
 	now := time.Now()
-	for _, text := range secretsOf(e) {
+	for i, text := range secretsOf(e) {
 		if until, ok := e.Retire[text]; ok && now.Before(until) {
-			list = append(list, Retiring{handle(text, tenant), until})
+			list = append(list, Retiring{handle(text, i, tenant), until})
 		}
 	}
 	return list

@@ -27,7 +27,7 @@ func keyInURL(u *url.URL) bool {
 // has been made to lead here (DNS rebinding) reaches nothing. Behind a listener that is
 // not on loopback stand load balancers with names of their own, and a key is needed
 // there, which no such page has.
-func (s *Server) checkHost(r *http.Request) error {
+func (s *Server) checkHost(r *http.Request) *Problem {
 	if !s.o.Loopback {
 		return nil
 	}
@@ -49,7 +49,7 @@ func hostname(host string) string {
 // checkOrigin refuses what a browser sends on behalf of another site's page, reads as
 // well. Browsers say so in Sec-Fetch-Site; older ones send an Origin at least with
 // everything but plain reads, whose answer they keep from the page.
-func checkOrigin(r *http.Request) error {
+func checkOrigin(r *http.Request) *Problem {
 	ours := true
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":
@@ -70,7 +70,8 @@ func checkOrigin(r *http.Request) error {
 // checkDirect refuses a caller without a key whose request came through a proxy: one on
 // this machine would make everybody whom it serves a caller on loopback. Some proxies
 // tell of themselves in no header, as nginx without settings, but speak HTTP/1.0, which
-// nobody else does.
+// nobody else does. And it refuses deliveries: where they may go to this machine, another
+// causeway's subscriber could be this one.
 func checkDirect(r *http.Request) error {
 	sign := ""
 	if !r.ProtoAtLeast(1, 1) {
@@ -79,6 +80,9 @@ func checkDirect(r *http.Request) error {
 	for name := range r.Header { // also one that is there and empty
 		if strings.HasPrefix(name, "X-Forwarded-") || slices.Contains(proxyHeaders(), name) {
 			sign = name
+		}
+		if name == "Webhook-Id" || strings.HasPrefix(name, "Causeway-") {
+			return refuse(http.StatusForbidden, "proxied", "a delivery to a subscriber may not ask for anything here: a person would send no %s", name)
 		}
 	}
 	if sign == "" {

@@ -33,6 +33,8 @@ func TestWithoutAKey(t *testing.T) {
 		"through a proxy of RFC 7239":          {"GET", "/sources", []string{"Forwarded", "for=203.0.113.9"}, 403, "proxied"},
 		"a proxy that names its port":          {"GET", "/sources", []string{"X-Forwarded-Port", "443"}, 403, "proxied"},
 		"a content delivery network":           {"GET", "/sources", []string{"Cf-Connecting-Ip", "203.0.113.9"}, 403, "proxied"},
+		"a delivery of another causeway":       {"POST", "/sources", []string{"Webhook-Id", "evt_1"}, 403, "proxied"},
+		"the same, of its own headers":         {"POST", "/sources", []string{"Causeway-Attempt", "1"}, 403, "proxied"},
 		"a form":                               {"POST", "/sources/x/pause", []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "unsupported_media_type"},
 		"plain text":                           {"POST", "/sources", []string{"Content-Type", "text/plain"}, 415, "unsupported_media_type"},
 		"no content type":                      {"POST", "/sources/x/pause", []string{"Content-Type", ""}, 415, "unsupported_media_type"},

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,8 +19,11 @@ const (
 
 	rememberFor  = 24 * time.Hour
 	mostAnswers  = 10_000
-	mostRemember = 16 << 20 // bytes of all answers
+	mostRemember = 16 << 20 // bytes of the operator's answers, and as many of all tenants'
 	largeAnswer  = 1 << 20  // a larger one is not remembered
+
+	mostOfTenant   = 500 // answers
+	mostBytesOfOne = 1 << 20
 )
 
 // remembered are the answers that were given to requests with an Idempotency-Key. Each
@@ -30,11 +34,19 @@ const (
 //
 // Other admin processes do not know them. There a name that was made already is
 // refused as taken, and an apply of the same set finds nothing to do.
+//
+// Each tenant has a share of its own, so that it makes forgotten only its own.
 type remembered struct {
-	mu    sync.Mutex
-	known map[requestID]*past
-	order []*past // oldest first
-	bytes int
+	mu      sync.Mutex
+	known   map[requestID]*past
+	shares  map[string]*share // by tenant, "" the operator's
+	tenants int               // bytes of all of theirs
+}
+
+type share struct {
+	tenant string
+	order  []*past // oldest first
+	bytes  int
 }
 
 type (
@@ -44,6 +56,7 @@ type (
 
 type past struct {
 	id     requestID
+	share  *share
 	tag    bodyTag
 	at     time.Time
 	sealed []byte // nil: being answered
@@ -56,7 +69,9 @@ type given struct {
 	Body    []byte      `json:"body"`
 }
 
-func newRemembered() *remembered { return &remembered{known: map[requestID]*past{}} }
+func newRemembered() *remembered {
+	return &remembered{known: map[requestID]*past{}, shares: map[string]*share{}}
+}
 
 // once answers a request that has an Idempotency-Key once.
 func (s *Server) once(w http.ResponseWriter, r *http.Request, v *visit, op operation, body []byte, do func(http.ResponseWriter)) {
@@ -74,7 +89,7 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request, v *visit, op opera
 	id := requestID(mac([]byte(key), "id", v.who, v.tenant, r.Method, r.URL.Path))
 	tag := bodyTag(mac([]byte(key), "body", string(digest[:])))
 	seal := mac([]byte(key), "seal", v.who, string(digest[:]))
-	p, earlier := s.remembered.begin(id, tag)
+	p, earlier := s.remembered.begin(v.tenant, id, tag)
 	switch {
 	case p != nil:
 		kept := &recorder{ResponseWriter: w, status: http.StatusOK}
@@ -108,31 +123,40 @@ func visible(text string) bool {
 }
 
 // begin gives a past to be ended, or what is known of the same request.
-func (m *remembered) begin(id requestID, tag bodyTag) (fresh *past, earlier past) {
+func (m *remembered) begin(tenant string, id requestID, tag bodyTag) (fresh *past, earlier past) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.forget()
+	of := m.shares[tenant]
+	if of == nil {
+		of = &share{tenant: tenant}
+		m.shares[tenant] = of
+	}
+	m.forget(of)
 	if p := m.known[id]; p != nil {
 		return nil, *p
 	}
-	p := &past{id: id, tag: tag, at: time.Now()}
+	p := &past{id: id, share: of, tag: tag, at: time.Now()}
 	m.known[id] = p
-	m.order = append(m.order, p)
+	of.order = append(of.order, p)
 	return p, past{}
 }
 
-// forget drops what is too old or too much, the oldest first. What is being answered
-// stays, and keeps nothing else from being forgotten.
-func (m *remembered) forget() {
-	for range len(m.order) {
-		p := m.order[0]
+// forget drops what is too old or too much of a share, the oldest first. What is being
+// answered stays, and keeps nothing else from being forgotten.
+func (m *remembered) forget(of *share) {
+	most, bytes := mostAnswers, mostRemember
+	if of.tenant != "" {
+		most, bytes = mostOfTenant, mostBytesOfOne
+	}
+	for range len(of.order) {
+		p := of.order[0]
 		live := m.known[p.id] == p
-		if live && time.Since(p.at) <= rememberFor && len(m.order) < mostAnswers && m.bytes <= mostRemember {
+		if live && time.Since(p.at) <= rememberFor && len(of.order) < most && of.bytes <= bytes {
 			return
 		}
-		m.order = m.order[1:]
+		of.order = of.order[1:]
 		if live && p.sealed == nil {
-			m.order = append(m.order, p)
+			of.order = append(of.order, p)
 			continue
 		}
 		m.drop(p)
@@ -142,7 +166,30 @@ func (m *remembered) forget() {
 func (m *remembered) drop(p *past) {
 	if m.known[p.id] == p {
 		delete(m.known, p.id)
-		m.bytes -= len(p.sealed)
+		m.count(p.share, -len(p.sealed))
+	}
+}
+
+func (m *remembered) count(of *share, bytes int) {
+	of.bytes += bytes
+	if of.tenant != "" {
+		m.tenants += bytes
+	}
+}
+
+// shrink takes from the tenants that have most until all of them together have no more
+// than they may.
+func (m *remembered) shrink() {
+	for m.tenants > mostRemember {
+		var largest *share
+		for _, of := range m.shares {
+			if of.tenant != "" && (largest == nil || of.bytes > largest.bytes) {
+				largest = of
+			}
+		}
+		i := slices.IndexFunc(largest.order, func(p *past) bool { return p.sealed != nil && m.known[p.id] == p })
+		m.drop(largest.order[i]) // there is one: it has bytes
+		largest.order = slices.Delete(largest.order, i, i+1)
 	}
 }
 
@@ -160,7 +207,8 @@ func (m *remembered) end(p *past, g given, key []byte) {
 		return
 	}
 	p.sealed = sealed
-	m.bytes += len(sealed)
+	m.count(p.share, len(sealed))
+	m.shrink()
 }
 
 func (g given) seal(key []byte) []byte {

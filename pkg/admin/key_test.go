@@ -114,12 +114,12 @@ func TestRefusalsAreAudited(t *testing.T) {
 	w.writeRefusals(t.Context())
 	var got []string
 	for _, r := range w.audit {
-		got = append(got, r.Action+" "+r.Who)
+		got = append(got, r.Action+" "+r.Who+" "+r.UID)
 		if r.Remote != "127.0.0.1" || r.Request == "" || r.At.IsZero() {
 			t.Errorf("record %+v", r)
 		}
 	}
-	if want := "refused.auth.refused unknown, refused.auth.refused " + id + ", refused.reseal " + id; strings.Join(got, ", ") != want {
+	if want := "refused.auth.refused unknown , refused.auth.refused unknown " + id + ", refused.reseal " + id + " "; strings.Join(got, ", ") != want {
 		t.Errorf("audited %q, want %q", got, want)
 	}
 	text, err := json.Marshal(w.audit)

@@ -15,7 +15,8 @@ type createKeyIn struct{ Body KeyInput }
 func (s *Server) keys() {
 	register(s, operation{id: "list-keys", method: http.MethodGet, path: "/keys", summary: "List API keys", needs: []right{mayKeys}, operator: true},
 		func(_ context.Context, v *visit, in *listIn) (*listOut[Key], error) {
-			return page(s, v, s.o.Catalog.State(), catalog.KindKey, *in, func(*catalog.Entry) bool { return true }, apiKey)
+			return page(s, v, s.o.Catalog.State(), catalog.KindKey, *in, func(*catalog.Entry) bool { return true },
+				func(e *catalog.Entry) Key { return s.apiKey(v, e) })
 		})
 	register(s, operation{id: "create-key", method: http.MethodPost, path: "/keys", summary: "Make an API key, which the answer alone shows", needs: []right{mayKeys}, operator: true, status: http.StatusCreated},
 		s.createKey)
@@ -47,13 +48,13 @@ func (s *Server) createKey(ctx context.Context, v *visit, in *createKeyIn) (*cre
 	if err != nil {
 		return nil, err
 	}
-	out := &createdOut[Key]{ETag: etag(made.Version), Location: BasePath + at("keys", id), Body: apiKey(made)}
+	out := &createdOut[Key]{ETag: etag(made.Version), Location: BasePath + at("keys", id), Body: s.apiKey(v, made)}
 	out.Body.Key = key
 	return out, nil
 }
 
 // apiKey is a key without what it is compared with.
-func apiKey(e *catalog.Entry) Key {
+func (s *Server) apiKey(v *visit, e *catalog.Entry) Key {
 	spec, _ := e.KeySpec() // of a later release: shown without
-	return Key{Meta: meta(e), Roles: spec.Roles, Note: spec.Note, Expires: spec.Expires, LastUsed: spec.LastUsed}
+	return Key{Meta: s.meta(v, e), Roles: spec.Roles, Note: spec.Note, Expires: spec.Expires, LastUsed: spec.LastUsed}
 }

@@ -24,8 +24,11 @@ import (
 const (
 	documentPath = BasePath + "/openapi.json"
 
-	smallBody = 1 << 20
-	largeBody = 64 << 20 // a set of 100,000 entries
+	smallBody = 320 << 10 // a spec of 256 KiB
+	largeBody = 64 << 20  // a set of 100,000 entries
+	// mostValues is how many values a small body may have, about: huma makes an error of
+	// each that is wrong before anybody can stop it.
+	mostValues = 10_000
 
 	bodyTime      = 20 * time.Second
 	largeBodyTime = 3 * time.Minute
@@ -117,7 +120,11 @@ func register[I, O any](s *Server, op operation, do func(context.Context, *visit
 		v := visitOf(ctx)
 		out, err := do(ctx, v, in)
 		if err != nil {
-			return nil, s.problem(v, err)
+			p := s.problem(v, err)
+			if p.Status == http.StatusForbidden {
+				s.note(v, op.id)
+			}
+			return nil, p
 		}
 		return out, nil
 	})
@@ -212,7 +219,7 @@ func readBody(w http.ResponseWriter, r *http.Request, op operation) ([]byte, err
 	if op.large {
 		limit, patience = largeBody, largeBodyTime
 	}
-	tooLarge := refuse(http.StatusRequestEntityTooLarge, "too_large", "the body is larger than %d MiB", limit>>20)
+	tooLarge := refuse(http.StatusRequestEntityTooLarge, "too_large", "the body is larger than %d KiB", limit>>10)
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
@@ -223,6 +230,8 @@ func readBody(w http.ResponseWriter, r *http.Request, op operation) ([]byte, err
 	_ = deadlines.SetReadDeadline(time.Time{})
 	timeout, isNet := errors.AsType[net.Error](err)
 	switch {
+	case err == nil && !op.large && bytes.Count(body, []byte{','}) > mostValues:
+		return nil, refuse(http.StatusRequestEntityTooLarge, "too_large", "the body has more than %d values", mostValues)
 	case err == nil:
 		return body, nil
 	case isNet && timeout.Timeout():
@@ -235,25 +244,28 @@ func readBody(w http.ResponseWriter, r *http.Request, op operation) ([]byte, err
 }
 
 // note sends a refusal to the audit, in the background and not more of them than
-// somebody can read; of one address and key fewer still, so that nobody hides another's
-// behind many of his own.
+// somebody can read; of one address and key fewer still, and of each tenant and of all
+// strangers so many, so that nobody hides another's behind many of his own.
 func (s *Server) note(v *visit, action string) {
+	record, crowd := v.audit("refused."+action), "tenant "+v.tenant
+	if v.rights == nil { // who it is was claimed, and not proved
+		record.Who, crowd = "unknown", "strangers"
+		if v.who != "" {
+			record.Kind, record.UID = catalog.KindKey, v.who
+		}
+	}
 	_, own := s.take(s.noise, v.who+" "+v.remote)
 	if own {
-		_, own = s.take(s.refusals, "all")
+		_, own = s.take(s.refusals, crowd)
 	}
 	if !own {
 		s.metrics.unnoted.Inc()
 		return
-	}
-	record := v.audit("refused." + action)
-	if record.Who == "" {
-		record.Who = "unknown"
 	}
 	select {
 	case s.refused <- record:
 	default:
 		s.metrics.unnoted.Inc()
 	}
-	s.log.Info("refused a request", zap.String("action", action), zap.String("who", record.Who), zap.String("remote", v.remote), zap.String("request", v.request))
+	s.log.Info("refused a request", zap.String("action", action), zap.String("who", record.Who), zap.String("key", record.UID), zap.String("remote", v.remote), zap.String("request", v.request))
 }

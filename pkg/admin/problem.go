@@ -50,13 +50,17 @@ func clip(text string) string {
 	return text
 }
 
-// invalid is everything wrong with what was sent, each at its place.
+// mostErrors is how many errors an answer lists.
+const mostErrors = 100
+
+// invalid is everything wrong with what was sent, each at its place; of very much the
+// beginning.
 func invalid(faults []catalog.Fault) *Problem {
 	p := refuse(http.StatusUnprocessableEntity, "invalid", "what was sent cannot be taken: %d things are wrong with it", len(faults))
 	if len(faults) == 1 {
 		p.Detail = "what was sent cannot be taken: one thing is wrong with it"
 	}
-	for _, f := range faults {
+	for _, f := range faults[:min(len(faults), mostErrors)] {
 		p.Errors = append(p.Errors, ProblemItem{Location: strings.Join(f.Path, "."), Message: f.Text})
 	}
 	return p
@@ -75,7 +79,7 @@ func problems(_ huma.Context, _ string, v any) (any, error) {
 		p.Detail = "something went wrong here that should not: the log has more under this request's X-Request-Id"
 		return p, nil
 	}
-	for _, d := range e.Errors {
+	for _, d := range e.Errors[:min(len(e.Errors), mostErrors)] {
 		if d != nil {
 			p.Errors = append(p.Errors, ProblemItem{Location: dotted(d.Location), Message: clip(d.Message)})
 		}
@@ -104,5 +108,5 @@ func humaCode(status int) string {
 // dotted writes body.sources[3].url as body.sources.3.url, which is how faults of the
 // catalog are written.
 func dotted(location string) string {
-	return clip(strings.NewReplacer("[", ".", "]", "").Replace(location))
+	return clip(strings.ReplaceAll(strings.ReplaceAll(location, "[", "."), "]", ""))
 }

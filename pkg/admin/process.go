@@ -48,15 +48,10 @@ func (s *Server) health(v *visit) Health {
 }
 
 func (s *Server) listTopics(ctx context.Context, v *visit, in *topicsIn) (*listOut[Topic], error) {
-	var topics []Topic
-	if s.o.Topics != nil {
-		ctx, cancel := context.WithTimeout(ctx, updateTimeout)
-		defer cancel()
-		var err error
-		if topics, err = s.o.Topics(ctx); err != nil {
-			s.log.Warn("Kafka did not say how its topics are", zap.String("request", v.request), zap.Error(err))
-			return nil, refuse(http.StatusServiceUnavailable, "kafka_unavailable", "Kafka did not say how its topics are: try again when it is well").with("Retry-After", "5")
-		}
+	topics, err := s.looks.topics(ctx, s.o.Topics)
+	if err != nil {
+		s.log.Warn("Kafka did not say how its topics are", zap.String("request", v.request), zap.Error(err))
+		return nil, refuse(http.StatusServiceUnavailable, "kafka_unavailable", "Kafka did not say how its topics are: try again when it is well").with("Retry-After", "5")
 	}
 	l := listing{listIn{Prefix: in.Prefix}, "topic", v.tenant}
 	var from position
@@ -111,11 +106,15 @@ func (s *Server) testSubscription(ctx context.Context, v *visit, in *stateIn) (*
 	if _, err := sub.Keys(); err != nil && v.tenant != "" {
 		return &testOut{TestResult{Checks: []TestCheck{{What: "secrets", Text: "no secret of it can be used: ask the operator, or send another"}}}}, nil
 	}
+	// Before it is sent: what nobody could write down does not go out.
+	if err := s.record(ctx, v, "subscription.test", e); err != nil {
+		return nil, err
+	}
 	result := s.o.Test(ctx, sub)
 	if result.Checks == nil {
 		result.Checks = []TestCheck{}
 	}
-	return &testOut{result}, s.record(ctx, v, "subscription.test", e)
+	return &testOut{result}, nil
 }
 
 // record audits what changes nothing in the catalog.

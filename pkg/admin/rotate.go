@@ -57,7 +57,7 @@ func (s *Server) rotate(ctx context.Context, v *visit, kind catalog.Kind, in *ro
 			text = plainScheme + made // the same one if this has to be done again
 		}
 		live := livingSecrets(old)
-		vault := s.vault(old, live)
+		vault := s.vault(v, old, live)
 		fresh := vault.take([]string{text}, "body", "secret")
 		if err := vault.problem(); err != nil {
 			return nil, plainly(err)

@@ -33,10 +33,10 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	}
 	server := &http.Server{
 		Handler:           s.Handler(),
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second, // operations with a body give it its own time
 		WriteTimeout:      largeBodyTime + 2*applyTimeout,
-		IdleTimeout:       2 * time.Minute,
+		IdleTimeout:       2 * time.Minute, // of those with a key: see admit
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          zap.NewStdLog(s.log),
 		// Requests outlive ctx by stopTime.
@@ -46,7 +46,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	background, end := context.WithCancel(context.WithoutCancel(ctx))
 	wg.Go(func() { s.notes(background) })
 	served := make(chan error, 1)
-	wg.Go(func() { served <- server.Serve(netutil.LimitListener(l, mostConnections)) })
+	wg.Go(func() { served <- server.Serve(netutil.LimitListener(newPerAddress(l, mostOfAddress), mostConnections)) })
 	select {
 	case <-ctx.Done():
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)

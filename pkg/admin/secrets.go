@@ -6,8 +6,10 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"causeway/pkg/catalog"
@@ -21,18 +23,18 @@ const (
 	mostSecrets  = 5
 )
 
-// handle is what is shown of a secret, and may be sent back to keep it: a reference as
-// it is, a sealed secret as sealed:KEY#HASH of its ciphertext. A tenant is not shown
-// how the operator's machines name things.
-func handle(text string, tenant bool) string {
-	sum := sha256.Sum256([]byte(text))
-	short := hex.EncodeToString(sum[:4])
+// handle is what is shown of a secret, the i-th of its entry, and may be sent back to
+// keep it: a reference as it is, a sealed secret as sealed:KEY#HASH of its ciphertext. A
+// tenant is not shown how the operator's machines name things, nor anything by which a
+// guess could be proved: it gets the place alone.
+func handle(text string, i int, tenant bool) string {
 	parts := strings.SplitN(text, ":", 4)
 	switch {
 	case len(parts) == 4 && strings.HasPrefix(text, sealedScheme):
-		return sealedScheme + parts[2] + "#" + short
+		sum := sha256.Sum256([]byte(text))
+		return sealedScheme + parts[2] + "#" + hex.EncodeToString(sum[:4])
 	case tenant:
-		return keptScheme + short
+		return keptScheme + strconv.Itoa(i+1)
 	}
 	if _, err := secret.ParseRef(text); err != nil {
 		return "[redacted]" // no reference: somebody wrote the secret itself
@@ -43,7 +45,7 @@ func handle(text string, tenant bool) string {
 func handles(texts []string, tenant bool) []string {
 	shown := make([]string, len(texts))
 	for i, text := range texts {
-		shown[i] = handle(text, tenant)
+		shown[i] = handle(text, i, tenant)
 	}
 	return shown
 }
@@ -53,6 +55,9 @@ type vault struct {
 	ring *secret.Keyring
 	at   secret.Binding
 	old  []string // those that the entry has
+	// tenant says that a tenant sent them: it keeps what is there by its handle, and is
+	// not told by a reference that is taken what the operator's machines name so.
+	tenant bool
 	// anew says that old ones must be sent again: they would go to another host now.
 	anew bool
 	// later takes secrets whose entry has no uid yet, by what stands for them until then;
@@ -63,9 +68,9 @@ type vault struct {
 	faults []catalog.Fault
 }
 
-func (s *Server) vault(e *catalog.Entry, old []string) *vault {
+func (s *Server) vault(v *visit, e *catalog.Entry, old []string) *vault {
 	return &vault{
-		ring: s.o.Keyring, old: old,
+		ring: s.o.Keyring, old: old, tenant: v.tenant != "",
 		at: secret.Binding{Tenant: e.Tenant, Kind: string(e.Kind), UID: e.UID, Field: "secrets"},
 	}
 }
@@ -94,8 +99,8 @@ func (b *vault) fault(path []string, format string, args ...any) {
 }
 
 func (b *vault) one(text string) (string, error) {
-	for _, old := range b.old {
-		if text != old && text != handle(old, true) && text != handle(old, false) {
+	for i, old := range b.old {
+		if !b.means(text, old, i) {
 			continue
 		}
 		if b.anew && (text != old || strings.HasPrefix(old, sealedScheme)) {
@@ -109,10 +114,33 @@ func (b *vault) one(text string) (string, error) {
 		return b.seal(secret.New([]byte(value)))
 	case strings.HasPrefix(text, sealedScheme) && strings.Contains(text, "#"), strings.HasPrefix(text, keptScheme):
 		return "", fmt.Errorf("the entry has no such secret: send what it shows, or the secret itself as plain:VALUE")
-	case strings.HasPrefix(text, sealedScheme), strings.HasPrefix(text, "env:"), strings.HasPrefix(text, "file:"):
+	case b.tenant && isReference(text):
+		// Here, not by the checks: they let one through that the entry has already.
+		return "", errors.New("a reference may not be given here: give the secret itself, as plain:VALUE, which is kept sealed")
+	case strings.HasPrefix(text, sealedScheme), isReference(text):
 		return text, nil // the checks have the last word
 	}
 	return "", fmt.Errorf("a secret is sent as plain:VALUE, which is sealed, or as a reference, env:NAME or file:/absolute/path")
+}
+
+func isReference(text string) bool {
+	return strings.HasPrefix(text, "env:") || strings.HasPrefix(text, "file:")
+}
+
+// kept are texts that keep all that the entry has.
+func (b *vault) kept() []string {
+	if b.tenant {
+		return handles(b.old, true)
+	}
+	return b.old
+}
+
+// means says whether a text that was sent stands for the i-th secret of the entry.
+func (b *vault) means(text, old string, i int) bool {
+	if text == handle(old, i, b.tenant) {
+		return true
+	}
+	return text == old && (!b.tenant || strings.HasPrefix(old, sealedScheme))
 }
 
 // seal seals a secret in its place. One that the entry has already stays as it is, so

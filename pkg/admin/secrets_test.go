@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -137,8 +138,16 @@ func TestATenantSeesNoNamesOfVariables(t *testing.T) {
 	must[Subscription](w, 201, "POST", "/subscriptions", "", in)
 	key := w.key("acme", "editor")
 	got := must[Subscription](w, 200, "GET", "/subscriptions/billing", key, nil)
-	if len(got.Spec.Secrets) != 1 || !strings.HasPrefix(got.Spec.Secrets[0], "kept#") {
-		t.Errorf("shown %q", got.Spec.Secrets)
+	if !slices.Equal(got.Spec.Secrets, []string{"kept#1"}) || got.By != "" {
+		t.Errorf("shown %q, by %q", got.Spec.Secrets, got.By)
+	}
+	// A guess is not proved right by being taken.
+	guess := SubscriptionInput{Spec: got.Spec}
+	guess.Spec.Secrets = []string{"env:TEAM_HOOK"}
+	right := w.refusal(422, "invalid", "PUT", "/subscriptions/billing", key, guess)
+	guess.Spec.Secrets = []string{"env:TEAM_HOAX"}
+	if wrong := w.refusal(422, "invalid", "PUT", "/subscriptions/billing", key, guess); !reflect.DeepEqual(right.Errors, wrong.Errors) || right.Detail != wrong.Detail {
+		t.Errorf("a right guess is told %+v, a wrong one %+v", right, wrong)
 	}
 	in = SubscriptionInput{Spec: got.Spec}
 	in.Spec.MaxConcurrency = 7

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,6 +35,7 @@ type Server struct {
 	requests, failures *limit.Each[string]
 	changes            *limit.Each[string] // of tenants
 	crowd              crowd
+	looks              *looks
 	remembered         *remembered
 	uses               uses
 	refused            chan catalog.AuditRecord // refusals on their way to the audit
@@ -51,7 +53,7 @@ func New(o Options) *Server {
 		o: o, start: time.Now(), log: o.Logger, metrics: newMetrics(o.Registerer),
 		requests: eachLimit(o.Rate, o.Burst), failures: eachLimit(o.FailedRate, o.FailedBurst),
 		changes:    eachLimit(o.TenantRate, o.TenantBurst),
-		remembered: newRemembered(),
+		looks: newLooks(), remembered: newRemembered(),
 		refused:    make(chan catalog.AuditRecord, 256), refusals: eachLimit(1, 50), noise: eachLimit(0.1, 20),
 		applying: make(chan struct{}, 1),
 	}
@@ -116,7 +118,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		s.metrics.done(v, out.status)
 	}()
-	if err := s.admit(r, v); err != nil {
+	err := s.admit(r, v)
+	if err != nil || v.who == "" {
+		out.Header().Set("Connection", "close") // a stranger keeps none of what is there for all
+	}
+	if err != nil {
 		s.answer(out, v, err)
 		return
 	}
@@ -132,12 +138,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 // admit says whether the request may ask for anything at all.
 func (s *Server) admit(r *http.Request, v *visit) error {
 	if keyInURL(r.URL) {
+		s.note(v, "key_in_url")
 		return refuse(http.StatusBadRequest, "key_in_url", "there is an API key in the URL, where logs keep it: revoke that key, make another, and send it as Authorization: Bearer cwk_...")
 	}
-	if err := s.checkHost(r); err != nil {
-		return err
-	}
-	if err := checkOrigin(r); err != nil {
+	if err := cmp.Or(s.checkHost(r), checkOrigin(r)); err != nil {
+		s.note(v, err.Code)
 		return err
 	}
 	if r.URL.Path == documentPath && len(r.Header.Values("Authorization")) == 0 {

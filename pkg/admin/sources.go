@@ -96,7 +96,7 @@ func shown[T any](e *catalog.Entry, ifNoneMatch string, body T) *itemOut[T] {
 // source is a source as the visitor may see it.
 func (s *Server) source(v *visit, e *catalog.Entry) Source {
 	spec, err := e.Source()
-	out := Source{Meta: meta(e), Paused: e.Paused, Topic: topicOf(spec)}
+	out := Source{Meta: s.meta(v, e), Paused: e.Paused, Topic: topicOf(spec)}
 	if s.o.PublicURL != "" {
 		out.URL = s.o.PublicURL + "/webhooks/" + e.Name
 	}
@@ -125,7 +125,7 @@ func (s *Server) createSource(ctx context.Context, v *visit, in *createSourceIn)
 		return nil, err
 	}
 	e := born(catalog.KindSource, v, tenant, spec.Name)
-	vault := s.vault(e, nil)
+	vault := s.vault(v, e, nil)
 	spec.Owner, spec.Secrets = "", vault.take(spec.Secrets, inSpec, "secrets")
 	if err := vault.problem(); err != nil {
 		return nil, err
@@ -157,11 +157,10 @@ func (s *Server) updateSource(ctx context.Context, v *visit, in *updateSourceIn)
 		if err := unused(state, old.Kind, old.Tenant, spec.Name, old.UID); err != nil {
 			return nil, err
 		}
-		texts := spec.Secrets
+		vault, texts := s.vault(v, old, secretsOf(old)), spec.Secrets
 		if texts == nil {
-			texts = secretsOf(old)
+			texts = vault.kept()
 		}
-		vault := s.vault(old, secretsOf(old))
 		spec.Owner, spec.Secrets = "", vault.take(texts, inSpec, "secrets")
 		if err := vault.problem(); err != nil {
 			return nil, err

@@ -79,7 +79,7 @@ func (s *Server) subscriptions() {
 // subscription is a subscription as the visitor may see it.
 func (s *Server) subscription(v *visit, e *catalog.Entry) Subscription {
 	spec, err := e.Subscription()
-	out := Subscription{Meta: meta(e), Paused: e.Paused, Starts: e.Starts, Spec: spec, Retiring: retiring(e, v.tenant != "")}
+	out := Subscription{Meta: s.meta(v, e), Paused: e.Paused, Starts: e.Starts, Spec: spec, Retiring: retiring(e, v.tenant != "")}
 	out.Spec.Secrets = handles(spec.Secrets, v.tenant != "")
 	if v.tenant != "" {
 		out.Starts = nil // they tell how much others get
@@ -120,7 +120,7 @@ func (s *Server) createSubscription(ctx context.Context, v *visit, in *createSub
 		spec.Secrets = []string{plainScheme + made}
 	}
 	e := born(catalog.KindSubscription, v, tenant, spec.Name)
-	vault := s.vault(e, nil)
+	vault := s.vault(v, e, nil)
 	spec.Owner, spec.Secrets = "", vault.take(spec.Secrets, inSpec, "secrets")
 	if err := vault.problem(); err != nil {
 		return nil, err
@@ -163,7 +163,7 @@ func (s *Server) updateSubscription(ctx context.Context, v *visit, in *updateSub
 		if before.URL != spec.URL && !v.rights[mayURL] {
 			return nil, refuse(http.StatusForbidden, "forbidden", "another URL needs the right %s, which the key does not have", mayURL)
 		}
-		vault := s.vault(old, secretsOf(old))
+		vault := s.vault(v, old, secretsOf(old))
 		vault.anew = elsewhere(before.URL, spec.URL)
 		texts := spec.Secrets
 		switch {
@@ -171,7 +171,7 @@ func (s *Server) updateSubscription(ctx context.Context, v *visit, in *updateSub
 			made = fresh
 			texts = []string{plainScheme + made}
 		case len(texts) == 0:
-			texts = secretsOf(old)
+			texts = vault.kept()
 		}
 		spec.Owner, spec.Secrets = "", vault.take(texts, inSpec, "secrets")
 		if err := vault.problem(); err != nil {

@@ -23,7 +23,7 @@ func (s *Server) tenants() {
 			state := s.o.Catalog.State()
 			counts := subscriptionsBy(state)
 			own := func(e *catalog.Entry) bool { return v.tenant == "" || e.UID == v.tenant }
-			return page(s, v, state, catalog.KindTenant, *in, own, func(e *catalog.Entry) Tenant { return tenant(e, counts) })
+			return page(s, v, state, catalog.KindTenant, *in, own, func(e *catalog.Entry) Tenant { return s.tenant(v, e, counts) })
 		})
 	register(s, operation{id: "get-tenant", method: http.MethodGet, path: "/tenants/{id}", summary: "Show a tenant", needs: []right{mayRead}},
 		func(_ context.Context, v *visit, in *itemIn) (*itemOut[Tenant], error) {
@@ -32,7 +32,7 @@ func (s *Server) tenants() {
 			if e == nil || v.tenant != "" && e.UID != v.tenant {
 				return nil, notFound(catalog.KindTenant, in.ID)
 			}
-			return shown(e, in.IfNoneMatch, tenant(e, subscriptionsBy(state))), nil
+			return shown(e, in.IfNoneMatch, s.tenant(v, e, subscriptionsBy(state))), nil
 		})
 	register(s, operation{id: "create-tenant", method: http.MethodPost, path: "/tenants", summary: "Make a tenant", needs: []right{mayTenants}, operator: true, status: http.StatusCreated},
 		func(ctx context.Context, v *visit, in *createTenantIn) (*createdOut[Tenant], error) {
@@ -45,7 +45,7 @@ func (s *Server) tenants() {
 			if err != nil {
 				return nil, err
 			}
-			return &createdOut[Tenant]{ETag: etag(made.Version), Location: BasePath + at("tenants", made.Name), Body: tenant(made, nil)}, nil
+			return &createdOut[Tenant]{ETag: etag(made.Version), Location: BasePath + at("tenants", made.Name), Body: s.tenant(v, made, nil)}, nil
 		})
 	register(s, operation{id: "update-tenant", method: http.MethodPut, path: "/tenants/{id}", summary: "Replace the spec of a tenant", needs: []right{mayTenants}, operator: true},
 		s.updateTenant)
@@ -76,7 +76,7 @@ func (s *Server) updateTenant(ctx context.Context, v *visit, in *updateTenantIn)
 	if err != nil {
 		return nil, err
 	}
-	return shown(e, "", tenant(e, counts)), nil
+	return shown(e, "", s.tenant(v, e, counts)), nil
 }
 
 // subscriptionsBy counts the subscriptions of each tenant.
@@ -88,7 +88,7 @@ func subscriptionsBy(state *catalog.State) map[string]int {
 	return counts
 }
 
-func tenant(e *catalog.Entry, counts map[string]int) Tenant {
+func (s *Server) tenant(v *visit, e *catalog.Entry, counts map[string]int) Tenant {
 	spec, _ := e.TenantSpec() // of a later release: shown without
-	return Tenant{Meta: meta(e), Subscriptions: counts[e.Name], Spec: spec}
+	return Tenant{Meta: s.meta(v, e), Subscriptions: counts[e.Name], Spec: spec}
 }
