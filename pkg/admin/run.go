@@ -46,7 +46,9 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	background, end := context.WithCancel(context.WithoutCancel(ctx))
 	wg.Go(func() { s.notes(background) })
 	served := make(chan error, 1)
-	wg.Go(func() { served <- server.Serve(netutil.LimitListener(newPerAddress(l, mostOfAddress), mostConnections)) })
+	wg.Go(func() {
+		served <- server.Serve(netutil.LimitListener(newPerAddress(l, mostOfAddress), mostConnections))
+	})
 	select {
 	case <-ctx.Done():
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)

@@ -52,9 +52,9 @@ func New(o Options) *Server {
 	s := &Server{
 		o: o, start: time.Now(), log: o.Logger, metrics: newMetrics(o.Registerer),
 		requests: eachLimit(o.Rate, o.Burst), failures: eachLimit(o.FailedRate, o.FailedBurst),
-		changes:    eachLimit(o.TenantRate, o.TenantBurst),
-		looks: newLooks(), remembered: newRemembered(),
-		refused:    make(chan catalog.AuditRecord, 256), refusals: eachLimit(1, 50), noise: eachLimit(0.1, 20),
+		changes: eachLimit(o.TenantRate, o.TenantBurst),
+		looks:   newLooks(), remembered: newRemembered(),
+		refused: make(chan catalog.AuditRecord, 256), refusals: eachLimit(1, 50), noise: eachLimit(0.1, 20),
 		applying: make(chan struct{}, 1),
 	}
 	s.address.Store("")
