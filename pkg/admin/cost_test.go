@@ -33,6 +33,9 @@ func TestManyFaults(t *testing.T) {
 			t.Errorf("%s: %d errors are listed", name, len(p.Errors))
 		}
 	}
+	if n := len(invalid(make([]catalog.Fault, 1000)).Errors); n != mostErrors {
+		t.Errorf("of a thousand faults %d are listed", n)
+	}
 	p := w.refusal(422, "invalid", "POST", "/subscriptions", key, body(`"retry":{"never_on":`+many("1", 5_000)+`}`))
 	if len(p.Errors) != 1 {
 		t.Errorf("of a list that is too long: %+v", p.Errors)
