@@ -122,8 +122,11 @@ func (n *noun[R, S]) written(a *api, r *R, done string) error {
 		}
 		return nil
 	}
-	m := n.meta(r)
-	a.say("%s %s: %s (uid %s, version %d)", n.name, name, done, m.UID, m.Version)
+	m, whose := n.meta(r), ""
+	if m.Tenant != "" { // the operator's name may have found a tenant's
+		whose = " of tenant " + printable(m.Tenant, 64)
+	}
+	a.say("%s %s%s: %s (uid %s, version %d)", n.name, name, whose, done, m.UID, m.Version)
 	if made != "" {
 		a.showOnce("signing secret", made, "give it to whoever runs the endpoint, to verify deliveries with; lost, causeway "+n.name+" rotate-secret "+name+" makes another")
 	}

@@ -182,7 +182,7 @@ func TestVerbsAgainstTheAPI(t *testing.T) {
 		{"source rotate-secret", []string{"stripe", "--secret-stdin", "--overlap", "1h"}, "another-" + plain, exitDone, []string{"source stripe: has a new secret; the old ones count until "}},
 
 		{"subscription add", []string{"billing", "--url", "https://b.example.com/h", "--sources", "stripe", "--types", "invoice.*"}, "", exitDone, []string{"signing secret, shown this once: whsec_"}},
-		{"subscription add", []string{"billing", "--url", "https://acme.example.com/h", "--tenant", "acme", "--sources", "stripe"}, "", exitDone, []string{"subscription billing: added"}},
+		{"subscription add", []string{"billing", "--url", "https://acme.example.com/h", "--tenant", "acme", "--sources", "stripe"}, "", exitDone, []string{"subscription billing of tenant acme: added"}},
 		{"subscription show", []string{"billing"}, "", exitDone, []string{"types:\n  - \"invoice.*\""}},
 		{"subscription set", []string{"billing", "--timeout", "5s", "--retry.max_age", "24h"}, "", exitDone, []string{"changed"}},
 		{"subscription set", []string{"billing", "--url", "https://c.example.com/h"}, "", exitFailed, []string{"  --secret: the URL leads to another host now"}},
