@@ -21,6 +21,7 @@ type store interface {
 	Next() (*catalog.State, <-chan struct{})
 	AwaitEnd(ctx context.Context) (*catalog.State, error)
 	End(ctx context.Context) (int64, error)
+	WentBack() error
 	Update(ctx context.Context, change catalog.Change) (*catalog.State, error)
 	Audit(ctx context.Context, records ...catalog.AuditRecord) error
 }
@@ -130,7 +131,9 @@ func (l *liveCatalog) follow(ctx context.Context) error {
 		case <-tick.C:
 		}
 		// What was written just before the question may not have come yet: it has now.
-		switch now := l.store.State().Version; {
+		switch now, lost := l.store.State().Version, l.store.WentBack(); {
+		case lost != nil:
+			l.followed.Fail(lost.Error())
 		case err != nil:
 			l.followed.Fail(fmt.Sprintf("nobody says how far the catalog goes: %v", err))
 		case end < before:

@@ -31,19 +31,22 @@ func (f failing) Update(ctx context.Context, change catalog.Change) (*catalog.St
 
 func TestACatalogThatCannotBeWritten(t *testing.T) {
 	for name, tc := range map[string]struct {
-		err  error
-		code string
+		err        error
+		code, says string
 	}{
-		"an answer that was lost": {fmt.Errorf("broker-7: %w", catalog.ErrUnknownOutcome), "unknown_outcome"},
-		"no time left":            {fmt.Errorf("broker-7: %w", context.DeadlineExceeded), "unknown_outcome"},
-		"a disk that is full":     {errors.New("broker-7: no space left on device"), "catalog_unavailable"},
+		"an answer that was lost":                {fmt.Errorf("broker-7: %w", catalog.ErrUnknownOutcome), "unknown_outcome", "read it"},
+		"no time left":                           {fmt.Errorf("broker-7: %w", context.DeadlineExceeded), "unknown_outcome", "read it"},
+		"a disk that is full":                    {errors.New("broker-7: no space left on device"), "catalog_unavailable", "try again"},
+		"it went back":                           {fmt.Errorf("broker-7: %w", catalog.ErrWentBack), "catalog_unavailable", "restart"},
+		"it seemed so until no time was left":    {fmt.Errorf("broker-7: %w: %w", context.DeadlineExceeded, catalog.ErrWentBack), "catalog_unavailable", "restart"},
+		"it went back, after an answer was lost": {fmt.Errorf("broker-7: %w: %w", catalog.ErrUnknownOutcome, catalog.ErrWentBack), "unknown_outcome", "read it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.source("orders")
 			w.o.Catalog = failing{w.store, func(context.Context) error { return tc.err }}
 			p := w.refusal(503, tc.code, "POST", "/sources/orders/pause", "", nil, "Idempotency-Key", "one")
-			if strings.Contains(p.Detail, "broker-7") || !strings.Contains(w.logged.String(), "broker-7") {
+			if !strings.Contains(p.Detail, tc.says) || strings.Contains(p.Detail, "broker-7") || !strings.Contains(w.logged.String(), "broker-7") {
 				t.Errorf("said %q, logged %s", p.Detail, w.logged)
 			}
 			w.refusal(404, "not_found", "POST", "/sources/nobody/pause", "", nil) // it needs no writing

@@ -56,6 +56,7 @@ type Topic struct {
 	asking, auditing chan struct{}
 
 	changes recent
+	short   short
 }
 
 // NewTopic makes a Topic that does nothing before Run.
@@ -73,10 +74,15 @@ func (t *Topic) Next() (*State, <-chan struct{}) { return t.next() }
 // headerChange names the change that a record belongs to.
 const headerChange = "causeway-change"
 
-// Run reads the topic, from its beginning and on, until ctx ends.
+// Run reads the topic, from its beginning and on, until ctx ends. One that went back it
+// leaves alone.
 func (t *Topic) Run(ctx context.Context) error {
 	for {
 		err := t.follow(ctx)
+		if errors.Is(err, ErrWentBack) {
+			<-ctx.Done()
+			return nil
+		}
 		if !errors.Is(err, errAway) {
 			return err
 		}
@@ -92,7 +98,8 @@ const away = 6 * 24 * time.Hour
 
 var errAway = errors.New("away for too long")
 
-// follow reads the topic from its beginning until ctx ends or it was away.
+// follow reads the topic from its beginning until ctx ends, it was away or the topic went
+// back.
 func (t *Topic) follow(ctx context.Context) error {
 	opts := append(t.o.Client("catalog"),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{t.o.Topic: {0: kgo.NewOffset().AtStart()}}),
@@ -121,11 +128,16 @@ func (t *Topic) follow(ctx context.Context) error {
 			return nil
 		}
 		fetches.EachError(func(_ string, _ int32, err error) {
-			if text := err.Error(); text != said {
+			if lost(err) {
+				t.wentBack(err)
+			} else if text := err.Error(); text != said {
 				said = text
 				t.o.Logger.Error("read the catalog, trying on", zap.String("topic", t.o.Topic), zap.Error(err))
 			}
 		})
+		if err := t.WentBack(); err != nil {
+			return err
+		}
 		if fetches.Empty() {
 			continue
 		}
@@ -206,6 +218,9 @@ func (t *Topic) Update(ctx context.Context, change Change) (*State, error) {
 	}
 	u := &update{id: uuid.NewString(), change: change}
 	for attempt := 0; ; attempt++ {
+		if err := t.WentBack(); err != nil {
+			return nil, u.explain(err)
+		}
 		begun := time.Now()
 		state, err := t.try(ctx, u)
 		again, ok := errors.AsType[*againError](err)
@@ -220,11 +235,6 @@ func (t *Topic) Update(ctx context.Context, change Change) (*State, error) {
 		}
 	}
 }
-
-// errWentBack is a topic that ends before what was read of it. Written into, it would
-// hold a change of a catalog that is not there, and nothing else of it. One broker's word
-// may be old, so it is asked again.
-var errWentBack = errors.New("the catalog's topic was made anew or lost its end: put it back, or restart this process to work with what is there")
 
 // update is one change on its way.
 type update struct {
@@ -276,8 +286,8 @@ func (t *Topic) try(ctx context.Context, u *update) (*State, error) {
 	if err != nil {
 		return nil, tried("look up the catalog's end", err)
 	}
-	if end < read {
-		return nil, &againError{fmt.Errorf("%w: it ends at %d, and %d of it was read", errWentBack, end, read)}
+	if err := t.saw(end, read); err != nil {
+		return nil, &againError{err}
 	}
 	state, err := t.await(ctx, end)
 	if err != nil {

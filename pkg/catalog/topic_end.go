@@ -25,10 +25,12 @@ func (t *Topic) End(ctx context.Context) (int64, error) {
 		return 0, fmt.Errorf("make the client that looks up the end of %s: %w", t.o.Topic, err)
 	}
 	defer client.Close()
+	read := t.State().Version
 	end, err := t.only(kadm.NewClient(client).ListCommittedOffsets(ctx, t.o.Topic))
 	if err != nil {
 		return 0, fmt.Errorf("look up the end of the catalog in %s: %w", t.o.Topic, err)
 	}
+	_ = t.saw(end, read) // whoever asked is told the end, and sees for himself
 	return end, nil
 }
 
@@ -50,11 +52,14 @@ func (t *Topic) AwaitEnd(ctx context.Context) (*State, error) {
 	for attempt := 0; ; attempt++ {
 		end, err := t.End(ctx)
 		if err == nil {
-			state, ended := t.await(ctx, end)
-			if ended != nil {
-				return nil, fmt.Errorf("read the catalog in %s to its end %d, from %d: %w", t.o.Topic, end, t.State().Version, ended)
+			var state *State
+			if state, err = t.await(ctx, end); err == nil {
+				return state, nil
 			}
-			return state, nil
+			err = fmt.Errorf("read the catalog in %s to its end %d, from %d: %w", t.o.Topic, end, t.State().Version, err)
+			if ctx.Err() != nil {
+				return nil, err
+			}
 		}
 		if ended := pause(ctx, attempt, 0); ended != nil {
 			return nil, fmt.Errorf("%w; the last try: %w", ended, err)

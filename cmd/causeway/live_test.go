@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"causeway/pkg/catalog"
+	"causeway/pkg/health"
+)
+
+// look is what a store and a process say of the catalog when somebody looks.
+type look struct {
+	read, end, works int64
+	lost             error
+	want             string // in the condition's text; "": it is met
+}
+
+// lookedAt is a store that says something else each time that its end is asked for.
+type lookedAt struct {
+	store
+	look
+	next func()
+}
+
+func (s *lookedAt) State() *catalog.State { return &catalog.State{Version: s.read} }
+func (s *lookedAt) WentBack() error       { return s.lost }
+
+func (s *lookedAt) End(context.Context) (int64, error) {
+	s.next()
+	return s.end, nil
+}
+
+// Whether changes reach this process, by what was read, what there is, and what the
+// process works from, look after look.
+func TestHowTheCatalogIsFollowed(t *testing.T) {
+	lost := fmt.Errorf("%w: it ends at 3, and 5 of it was read", catalog.ErrWentBack)
+	for name, looks := range map[string][]look{
+		"all of it":                    {{5, 5, 5, nil, ""}, {7, 7, 7, nil, ""}},
+		"it does not come":             {{5, 5, 5, nil, ""}, {5, 7, 5, nil, "has read version 5"}, {7, 7, 7, nil, ""}},
+		"it ends before":               {{5, 5, 5, nil, ""}, {5, 3, 5, nil, "restart this process"}, {5, 5, 5, nil, ""}},
+		"it went back":                 {{5, 5, 5, nil, ""}, {5, 3, 5, lost, "restart this process"}, {5, 7, 5, lost, "restart this process"}},
+		"it went back, and is as long": {{5, 5, 5, lost, "restart this process"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conditions := health.NewSet(nil)
+				s := &lookedAt{}
+				l := newLive(s, roles{}, catalog.Options{}, conditions, prometheus.NewRegistry(), zap.NewNop())
+				ctx, stop := context.WithCancel(t.Context())
+				var told []string
+				s.next = func() {
+					if len(told) > 0 {
+						told[len(told)-1] = failingText(conditions, "catalog_followed")
+					}
+					if len(told) == len(looks) {
+						stop()
+						return
+					}
+					s.look = looks[len(told)]
+					l.now.Store(catalog.NewSnapshot(s.works, nil, nil))
+					told = append(told, "")
+				}
+				if err := l.follow(ctx); err != nil {
+					t.Fatal(err)
+				}
+				for i, got := range told {
+					if want := looks[i].want; (got == "") != (want == "") || !strings.Contains(got, want) {
+						t.Errorf("look %d: %q, want %q", i+1, got, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// failingText is why a condition is not met; "": it is.
+func failingText(conditions *health.Set, code string) string {
+	_, failing := conditions.Ready()
+	for _, f := range failing {
+		if f.Code == code {
+			return f.Text
+		}
+	}
+	return ""
+}
