@@ -115,11 +115,13 @@ func (l *liveCatalog) run(ctx context.Context) error {
 // lookEvery is how often the catalog is asked how far it goes.
 const lookEvery = 30 * time.Second
 
-// follow looks whether this process still hears of changes, until ctx ends: one that has
-// fallen behind for good goes on delivering by what it knows, and somebody has to be told.
+// follow looks whether this process still hears of changes and takes them up, until ctx
+// ends: one that has fallen behind for good goes on delivering by what it knows, and
+// somebody has to be told. To take one up may take a moment: it has until the next look.
 func (l *liveCatalog) follow(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	var owed int64 // where it ended at the look before
 	for {
 		before := l.store.State().Version
 		try, cancel := context.WithTimeout(ctx, lookEvery)
@@ -140,8 +142,13 @@ func (l *liveCatalog) follow(ctx context.Context) error {
 			l.followed.Fail(fmt.Sprintf("the catalog ends at version %d, and this process has read %d: it was made anew; put back what it held, and restart this process", end, before))
 		case now < end:
 			l.followed.Fail(fmt.Sprintf("this process has read version %d of the catalog, which goes to %d", now, end))
+		case l.current().Version < owed:
+			l.followed.Fail(fmt.Sprintf("this process has read version %d of the catalog and still works from version %d: something that its entries need does not answer, mostly the mount of a secret's file; mend it, or restart this process", now, l.current().Version))
 		default:
 			l.followed.OK()
+		}
+		if err == nil {
+			owed = end
 		}
 	}
 }

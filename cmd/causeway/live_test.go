@@ -43,6 +43,8 @@ func TestHowTheCatalogIsFollowed(t *testing.T) {
 	for name, looks := range map[string][]look{
 		"all of it":                    {{5, 5, 5, nil, ""}, {7, 7, 7, nil, ""}},
 		"it does not come":             {{5, 5, 5, nil, ""}, {5, 7, 5, nil, "has read version 5"}, {7, 7, 7, nil, ""}},
+		"what comes is not taken up":   {{5, 5, 5, nil, ""}, {7, 7, 5, nil, ""}, {9, 9, 5, nil, "works from version 5"}, {9, 9, 9, nil, ""}},
+		"it is taken up a look later":  {{5, 5, 5, nil, ""}, {7, 7, 5, nil, ""}, {9, 9, 7, nil, ""}, {9, 9, 9, nil, ""}},
 		"it ends before":               {{5, 5, 5, nil, ""}, {5, 3, 5, nil, "restart this process"}, {5, 5, 5, nil, ""}},
 		"it went back":                 {{5, 5, 5, nil, ""}, {5, 3, 5, lost, "restart this process"}, {5, 7, 5, lost, "restart this process"}},
 		"it went back, and is as long": {{5, 5, 5, lost, "restart this process"}},
