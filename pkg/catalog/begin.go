@@ -36,8 +36,9 @@ func (e *Entry) Begin(topic string, offsets []int64) {
 }
 
 // Begin says of each entry that is put where it begins in the topics that are new to
-// it, and forgets those that it does not read any more: one that is taken out and put
-// back is new. The offsets are those that ends gives, asked once for all topics, the
+// it, and forgets those that the change takes out: one that is put back is new. A start in
+// a topic that nobody knows here stays: an admin with another process file, or a newer
+// one, may know it, and one that says nothing any more does no harm. The offsets are those that ends gives, asked once for all topics, the
 // end of each partition's log at a moment after the state was read; of a topic that is
 // not there yet it gives none.
 //
@@ -65,10 +66,11 @@ func (c *Checker) Begin(ch Changes, logs Logs) error {
 		if old := c.before.Entry(e.Kind, e.UID); old != nil && !old.newer {
 			before = c.Topics(old)
 		}
-		maps.DeleteFunc(e.Starts, func(topic string, _ Start) bool {
-			_, reading := slices.BinarySearch(reads, topic)
-			return !reading
-		})
+		for _, topic := range before {
+			if _, reading := slices.BinarySearch(reads, topic); !reading {
+				delete(e.Starts, topic)
+			}
+		}
 		for _, topic := range reads {
 			if _, reading := slices.BinarySearch(before, topic); !reading {
 				delete(e.Starts, topic) // of an earlier time: it is a birth again
