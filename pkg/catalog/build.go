@@ -239,8 +239,8 @@ func isTopic(name string) bool {
 	return topicName.MatchString(name) && name != "." && name != ".."
 }
 
-func (p place) reserved(name string) bool {
-	return strings.HasPrefix(name, p.Prefix) || strings.HasPrefix(name, "__")
+func (o Options) reserved(name string) bool {
+	return strings.HasPrefix(name, o.Prefix) || strings.HasPrefix(name, "__")
 }
 
 // topic says whether a source may have the topic.

@@ -50,7 +50,8 @@ func (c *Compiler) Compile(s *State) *Snapshot {
 	}
 	c.sources = sources
 	orphans, writers := s.orphans()
-	orphans = slices.DeleteFunc(orphans, func(o Orphan) bool { return !(&builder{Options: c.o}).at().topic(o.Topic) })
+	// Whatever topics sources may have by now: what was accepted is still to be delivered.
+	orphans = slices.DeleteFunc(orphans, func(o Orphan) bool { return !isTopic(o.Topic) || c.o.reserved(o.Topic) })
 	if c.known == nil || !maps.Equal(names, c.known.sources) || !slices.Equal(writers, c.known.orphans) {
 		c.known = newKnown(names, writers, c.o.Foreign)
 		c.tenants, c.subscriptions = nil, nil

@@ -215,6 +215,23 @@ func TestAnOrphansTopicThatWasMadeAgain(t *testing.T) {
 	}
 }
 
+// What was accepted is delivered whatever topics sources may have by now; what belongs to
+// causeway or Kafka, or is no topic, is not read for any entry's sake.
+func TestWhichOrphansAreRead(t *testing.T) {
+	l := newLeaving(t)
+	l.put(l.source("", "own", "webhooks.own"))
+	l.remove("own")
+	orphan := func(topic string) *catalog.Entry {
+		e := entry(catalog.KindOrphan, "", topic)
+		e.UID, e.Spec = topic, []byte(`{"writers":[{"source":"own"}]}`)
+		return e
+	}
+	state := put(t, l.File, orphan("causeway.catalog"), orphan("__consumer_offsets"), orphan("no topic"))
+	o := options()
+	o.AllowTopics = []string{"hooks.*"}
+	want(t, strings.Join(catalog.NewCompiler(o).Compile(state).Readable(), " "), "webhooks.own")
+}
+
 // What a later release keeps of a topic is its own to take out.
 func TestALaterReleasesOrphanStays(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "catalog")
