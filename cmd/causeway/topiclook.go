@@ -37,13 +37,17 @@ func (l topicLook) list(ctx context.Context) ([]admin.Topic, error) {
 	for _, t := range topicPlan(l.plan, 1) {
 		list = append(list, admin.Topic{Name: t.Name, Kind: topicKinds()[t.Kind]})
 	}
-	for _, o := range l.current().Orphans {
-		if !slices.ContainsFunc(list, func(t admin.Topic) bool { return t.Name == o.Topic }) {
-			list = append(list, admin.Topic{Name: o.Topic, Kind: "orphan"})
+	add := func(name, kind string) { // unless it is there as something else, which it is first
+		if !slices.ContainsFunc(list, func(t admin.Topic) bool { return t.Name == name }) {
+			list = append(list, admin.Topic{Name: name, Kind: kind})
 		}
 	}
-	for _, f := range l.current().Foreign {
-		list = append(list, admin.Topic{Name: f.Topic, Kind: "foreign"})
+	snapshot := l.current()
+	for _, f := range snapshot.Foreign {
+		add(f.Topic, "foreign")
+	}
+	for _, o := range snapshot.Orphans {
+		add(o.Topic, "orphan")
 	}
 	for _, t := range list {
 		names = append(names, t.Name)

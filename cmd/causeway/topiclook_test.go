@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"causeway/pkg/admin"
+	"causeway/pkg/catalog"
 	"causeway/pkg/cursor"
 )
 
@@ -64,5 +67,39 @@ func TestWhatIsDrained(t *testing.T) {
 	committed, err := look.committed(ctx, []string{"all", "never", "by-less"})
 	if err != nil || !slices.Equal(committed["all"], []int64{3, 3}) || committed["never"] != nil || !slices.Equal(committed["by-less"], []int64{2}) {
 		t.Errorf("committed are %v, %v", committed, err)
+	}
+}
+
+// A topic is listed once, whatever else it is too.
+func TestTopicsAreListedOnce(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders", "webhooks.gone", "webhooks.both", "webhooks.back"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	snapshot := catalog.NewSnapshot(1, []*catalog.Source{{Name: "back", Topic: "webhooks.back"}}, nil).
+		WithForeign([]*catalog.Foreign{{Topic: "orders"}, {Topic: "webhooks.both"}})
+	snapshot.Orphans = []catalog.Orphan{{Topic: "webhooks.gone"}, {Topic: "webhooks.both"}, {Topic: "webhooks.back"}}
+	current := func() *catalog.Snapshot { return snapshot }
+	look := topicLook{newTopics{client: client, plan: prepareOptions{config: kafkaConfig{Prefix: "causeway."}, current: current}}, current}
+	list, err := look.list(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list = slices.DeleteFunc(list, func(t admin.Topic) bool { return strings.HasPrefix(t.Name, "causeway.") })
+	var got []string
+	for _, topic := range list {
+		got = append(got, topic.Name+" "+topic.Kind)
+	}
+	slices.Sort(got)
+	if want := []string{"orders foreign", "webhooks.back events", "webhooks.both foreign", "webhooks.gone orphan"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
