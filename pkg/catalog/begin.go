@@ -38,9 +38,9 @@ func (e *Entry) Begin(topic string, offsets []int64) {
 // Begin says of each entry that is put where it begins in the topics that are new to
 // it, and forgets those that the change takes out: one that is put back is new. A start in
 // a topic that nobody knows here stays: an admin with another process file, or a newer
-// one, may know it, and one that says nothing any more does no harm. The offsets are those that ends gives, asked once for all topics, the
-// end of each partition's log at a moment after the state was read; of a topic that is
-// not there yet it gives none.
+// one, may know it, and one that says nothing any more does no harm. The offsets are those
+// that ends gives, asked once for all topics, the end of each partition's log at a moment
+// after the state was read; of a topic that is not there yet it gives none.
 //
 // What an entry read before it goes on reading where it stands, whether its Starts
 // name the topic or not: a subscription by prefix* got it with the source. A source
