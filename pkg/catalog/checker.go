@@ -90,7 +90,7 @@ func (s *State) known(o Options, each func(*Entry, SourceSpec)) *known {
 		sources[e.Name] = knownSource{e.Tenant, spec.topic()}
 		each(e, spec)
 	}
-	_, orphans := s.orphans()
+	_, orphans, _ := s.orphans()
 	return newKnown(sources, orphans, o.Foreign)
 }
 

@@ -49,7 +49,7 @@ func (c *Compiler) Compile(s *State) *Snapshot {
 		names[src.Name] = knownSource{e.Tenant, src.Topic}
 	}
 	c.sources = sources
-	orphans, writers := s.orphans()
+	orphans, writers, unread := s.orphans()
 	// Whatever topics sources may have by now: what was accepted is still to be delivered.
 	orphans = slices.DeleteFunc(orphans, func(o Orphan) bool { return !isTopic(o.Topic) || c.o.reserved(o.Topic) })
 	if c.known == nil || !maps.Equal(names, c.known.sources) || !slices.Equal(writers, c.known.orphans) {
@@ -70,8 +70,35 @@ func (c *Compiler) Compile(s *State) *Snapshot {
 	c.subscriptions = subscriptions
 	b := &builder{Options: c.o}
 	snapshot := NewSnapshot(s.Version, live, wanted).WithForeign(b.foreignTopics(live))
-	snapshot.Tenants, snapshot.Orphans, snapshot.Newer = c.tenants, orphans, s.newer()
+	snapshot.Tenants, snapshot.Orphans = c.tenants, orphans
+	snapshot.Newer = cmp.Or(s.newer(), unread, c.unread(snapshot))
 	return snapshot
+}
+
+// unread is about an entry of this schema whose spec does not say here what it says. A
+// later release may have widened what a text may be: that alone does not raise the
+// schema. The entry may be about any event, whatever is wrong with it.
+func (c *Compiler) unread(s *Snapshot) error {
+	for _, src := range s.Sources {
+		if src.unread != nil {
+			return cannotRead(KindSource, src.Name, src.unread)
+		}
+	}
+	for _, sub := range s.Subscriptions {
+		if sub.unread != nil {
+			return cannotRead(KindSubscription, sub.Name, sub.unread)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.tenants)) {
+		if t := c.tenants[name]; t.Fault != nil {
+			return cannotRead(KindTenant, name, t.Fault)
+		}
+	}
+	return nil
+}
+
+func cannotRead(kind Kind, name string, why error) error {
+	return fmt.Errorf("%s %q cannot be read here: update this process if a newer release wrote it, else apply it anew or remove it: %w", kind, name, why)
 }
 
 // newer is about an entry of a later schema, which may be about who gets what. One of an
@@ -108,7 +135,7 @@ func (c *Compiler) source(e *Entry) *Source {
 	if e.Tenant != "" {
 		src.Tenant = constant(e.Tenant) // whatever its spec says: nobody makes another tenant's events
 	}
-	if src.Fault = errors.Join(err, unread, b.err()); unread != nil {
+	if src.Fault, src.unread = errors.Join(err, unread, b.err()), unread; unread != nil {
 		src.Topic, src.Fault = "", errors.Join(err, unread) // what else is wrong is wrong with nothing
 	}
 	return src
@@ -132,7 +159,7 @@ func (c *Compiler) subscription(e *Entry) *Subscription {
 	sub := b.at("subscription", e.Name).subscription(spec, c.known)
 	c.scheme = b.scheme
 	sub.UID, sub.Name, sub.Version, sub.Starts, sub.Paused = uid, e.Name, e.Version, e.Starts, e.Paused
-	if sub.Fault = errors.Join(err, unread, b.err()); unread != nil {
+	if sub.Fault, sub.unread = errors.Join(err, unread, b.err()), unread; unread != nil {
 		sub.Fault = errors.Join(err, unread)
 	}
 	if e.Tenant == "" {

@@ -141,19 +141,21 @@ func compareWriters(a, b OrphanWriter) int {
 	return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Owner, b.Owner))
 }
 
-// orphans are those of the state, with their writers in order.
-func (s *State) orphans() (topics []Orphan, by []orphaned) {
+// orphans are those of the state, with their writers in order, and one that a later
+// release wrote, if there is any.
+func (s *State) orphans() (topics []Orphan, by []orphaned, unread error) {
 	for _, e := range s.Sorted(KindOrphan) {
 		spec, err := e.Orphan()
 		if err != nil {
-			continue // a later release wrote it
+			unread = cannotRead(KindOrphan, e.UID, err)
+			continue
 		}
 		topics = append(topics, Orphan{e.UID, e.Starts})
 		for _, w := range spec.Writers {
 			by = append(by, orphaned{e.UID, w})
 		}
 	}
-	return topics, by
+	return topics, by, unread
 }
 
 // orphan is the entry of a topic that these leave, with those that left it before.

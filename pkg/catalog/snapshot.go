@@ -16,8 +16,8 @@ type Snapshot struct {
 	Tenants       map[string]*Tenant // by name
 	Foreign       []*Foreign         // topics that causeway did not write
 	Orphans       []Orphan           // topics whose sources are gone
-	// Newer says that a later release wrote an entry in a form that this one cannot read:
-	// nobody knows here who is to get which event. nil: there is none.
+	// Newer says that there is an entry that this release cannot read, mostly because a
+	// later one wrote it: nobody knows here who is to get which event. nil: there is none.
 	Newer error
 
 	foreign       map[string]*Foreign

@@ -59,4 +59,6 @@ type Source struct {
 	// Key and Tenant pick a value out of a verified request; nil: the event ID is
 	// the key, and the event has no tenant.
 	Key, Tenant func(*signature.Message) string
+
+	unread error // why its spec cannot be read; nil: it was
 }

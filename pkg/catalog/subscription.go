@@ -65,4 +65,6 @@ type Subscription struct {
 	MaxAge          time.Duration // since the first attempt; 0: no limit
 	NeverOn         []int
 	CaptureResponse bool
+
+	unread error // why its spec cannot be read; nil: it was
 }
