@@ -78,7 +78,7 @@ func (e *Egress) takeUp(ctx context.Context, p *partition) (newer <-chan struct{
 		if p.sees == x {
 			return x.newer, true
 		}
-		if p.sees == nil && !e.checkStarts(ctx, p, x) || !e.bear(ctx, p, x) {
+		if !e.checkStarts(ctx, p, x) || !e.bear(ctx, p, x) {
 			return nil, false
 		}
 		p.sees = x

@@ -91,12 +91,17 @@ func firstOffset(start catalog.Start, id int32, anew cursor.Anew) int64 {
 	return offset
 }
 
-// checkStarts looks, before the first record of a partition, whether its log is the one
-// that the starts were noted for: one that ends below a start is not. False: the
+// checkStarts looks, before the first record of a partition and when subscriptions come to
+// it, whether its log is the one that the starts were noted for: one that ends below a
+// start is not. A topic may be made again between the look at its end and the taking up
+// of the entry that says it, also after this process has seen it made again. False: the
 // partition has ended.
 func (e *Egress) checkStarts(ctx context.Context, p *partition, x *indexed) bool {
-	_, floor, next, anew := p.position()
+	took, floor, next, anew := p.position()
 	view, last := x.topic(p.topic), int64(0)
+	if p.sees != nil && (len(view.additions) == 0 || view.additions[0].version <= took) {
+		return true
+	}
 	for _, a := range view.additions {
 		last = max(last, firstOffset(view.start(a.subscription, p.topic), p.id, anew))
 	}
@@ -107,8 +112,8 @@ func (e *Egress) checkStarts(ctx context.Context, p *partition, x *indexed) bool
 	for ctx.Err() == nil {
 		if end, ok := p.member.listOffsets(ctx, map[topicPartition]int64{key: logEnd})[key]; ok {
 			if last > end {
-				if next == 0 {
-					end = 0 // nothing was read of it yet
+				if p.fromZero() {
+					end = 0 // whatever was read of it was read here, and is the other log's
 				}
 				e.log.Error("subscriptions begin beyond the end of the log: it is another one than they were made for, so they begin where it goes on",
 					zap.String("topic", p.topic), zap.Int32("partition", p.id), zap.Int64("start", last), zap.Int64("at", end))

@@ -119,3 +119,79 @@ func TestTheVersionInACommitNeverGoesDown(t *testing.T) {
 		t.Errorf("offset %d is to be committed of a log that went back to 5", c.Offset)
 	}
 }
+
+// The admin has asked where the log ends, and the topic is made again before egress sees
+// the entry that says it: what comes in the new one belongs to the subscription, also
+// what was handed on without it.
+func TestAStartOfTheLogBefore(t *testing.T) {
+	for name, again := range map[string]func(*bed, *Egress){
+		"made again while egress runs": func(b *bed, e *Egress) {
+			b.events(0, 10)
+			time.Sleep(soon)
+			if err := b.bubble.Cluster().DeleteTopic(testTopic); err != nil {
+				b.t.Fatal(err)
+			}
+			time.Sleep(soon)
+			b.makeTopic(testTopic, 1)
+			b.client.PurgeTopicsFromProducing(testTopic)
+			e.Recreated(testTopic)
+			time.Sleep(2 * soon)
+		},
+		"made again before egress came to it": func(*bed, *Egress) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, always(200), nil, func(t *testing.T, b *bed) {
+				a := born(t, "a", 1)
+				s := newShelf(1, shop(), a)
+				b.by(s)
+				var e *Egress
+				stop := b.startAs(&e)
+				time.Sleep(soon)
+				again(b, e)
+				b.events(100, 103)
+				time.Sleep(soon)
+				b.want("a", 100, 103, 1)
+				s.put(2, shop(), a, born(t, "b", 2, 10))
+				time.Sleep(soon)
+				b.events(103, 106)
+				time.Sleep(2 * soon)
+				b.halt(stop)
+				b.want("a", 100, 106, 1)
+				b.want("b", 0, 10, 0)
+				b.want("b", 100, 106, 1)
+			})
+		})
+	}
+}
+
+// A start that the partition has not come to is no other log's.
+func TestAStartAheadOfThePartition(t *testing.T) {
+	slow := func(a arrival) int {
+		if a.path == "a" {
+			time.Sleep(time.Second)
+		}
+		return 200
+	}
+	inBubble(t, slow, nil, func(t *testing.T, b *bed) {
+		a := born(t, "a", 1)
+		a.MaxConcurrency = 1
+		s := newShelf(1, shop(), a)
+		b.by(s)
+		before := b.tune
+		b.tune = func(o *Options) {
+			before(o)
+			o.QueueTasks, o.QueueWait = 2, time.Hour
+		}
+		b.events(0, 20)
+		stop := b.start()
+		time.Sleep(5 * time.Second)
+		b.want("a", 10, 20, 0)
+		s.put(2, shop(), a, born(t, "b", 2, 20))
+		b.events(20, 22)
+		time.Sleep(time.Minute)
+		b.halt(stop)
+		b.want("a", 0, 22, 1)
+		b.want("b", 0, 20, 0)
+		b.want("b", 20, 22, 1)
+	})
+}

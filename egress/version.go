@@ -48,6 +48,13 @@ func (p *partition) position() (took, floor, next int64, anew cursor.Anew) {
 	return p.took, p.floor, max(p.start, p.handled), p.anew
 }
 
+// fromZero says that no earlier owner settled anything of the log that is there.
+func (p *partition) fromZero() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.start == 0
+}
+
 // handedOn notes that the offsets below have been handed on.
 func (p *partition) handedOn(next int64) {
 	p.mu.Lock()
