@@ -116,15 +116,7 @@ func (e *Egress) awaitCatalog(ctx context.Context, p *partition, x *indexed, owe
 		if e.current() != x || ctx.Err() != nil {
 			return ctx.Err() == nil
 		}
-		end, known := x.snapshot.Version, e.o.Changed == nil
-		if e.o.CatalogEnd != nil {
-			at, err := e.o.CatalogEnd(ctx)
-			if err != nil && ctx.Err() == nil {
-				e.log.Warn("look up where the catalog ends, trying on", zap.Error(err))
-			}
-			end, known = at, err == nil
-		}
-		if known && end < owed {
+		if end, known := e.catalogEnd(ctx); known && end < owed {
 			p.member.refuseOne(p, fmt.Errorf("%w: it carries version %d and the catalog ends at %d; put the catalog's topic back, or stop egress and delete the group's offsets of this topic, which is then delivered from its oldest record",
 				errCatalogAnew, owed, end))
 			return false

@@ -71,6 +71,7 @@ func TestAnUnknownSubscriptionIsDeletedOnlyAtItsVersion(t *testing.T) {
 	inBubble(t, always(200), nil, func(t *testing.T, b *bed) {
 		a := born(t, "a", 1)
 		s := newShelf(10, shop(), a)
+		s.grow(20)
 		b.by(s)
 		stop := b.start()
 		gone := born(t, "gone", 2)
@@ -100,6 +101,7 @@ func TestADeliveryOfANewerVersionWaits(t *testing.T) {
 	inBubble(t, always(200), nil, func(t *testing.T, b *bed) {
 		a := born(t, "old", 1)
 		s := newShelf(10, shop(), a)
+		s.grow(11)
 		b.by(s)
 		stop := b.start()
 		b.deliver(a, "evt-0", 11)

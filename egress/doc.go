@@ -37,8 +37,8 @@
 // events takes a version up between two records, and its commits say which, so that who
 // comes after it neither leaves out a new subscription nor begins it twice: birth.go
 // tells the whole of it. Deliveries name the version that made them. A process behind it
-// parks them, for it may have an old URL; one that is not behind it knows for sure that
-// a subscription which it does not know is gone. What waits in a queue meets its
+// parks them, for it may have an old URL (behind.go); one that is not behind it knows for
+// sure that a subscription which it does not know is gone. What waits in a queue meets its
 // subscription as it is when its attempt begins.
 //
 // Locks, always taken in this order: member.mu, partition.mu, dispatcher.mu.

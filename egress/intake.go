@@ -108,9 +108,15 @@ func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 	}
 	now := e.snapshot()
 	t.subscription = now.Subscription(d.Subscription)
+	behind := d.Version > now.Version
+	if behind && e.anotherCatalogs(d, h.came, now) {
+		if behind = false; t.subscription != nil {
+			t.delivery.Version, t.delivery.Waits = now.Version, 0 // it is this catalog's from here on
+		}
+	}
 	switch {
-	case d.Version > now.Version:
-		e.park(t, parkedBehind) // its subscription here may have an old URL or secret, or not be there yet
+	case behind:
+		e.park(t, parkedBehind)
 	case t.subscription == nil && d.Version == 0 && d.Waits < unknownWaits:
 		e.park(t, parkedUnknown)
 	case t.subscription == nil:

@@ -41,7 +41,8 @@ type Egress struct {
 	writing      *health.Handle // Kafka takes what settles deliveries
 	untaken      *waits         // partitions that are ours and not read yet
 	lookingUp    chan struct{}  // holds a token while a delay record's schema is looked up
-	behind       *waits         // partitions whose commit is of a newer catalog than this process has read
+	behind       *waits         // partitions and deliveries of a newer catalog than this process has read
+	ends         ends           // where the catalog ends, for deliveries that are ahead of what was read
 	// disabled holds the uids of subscriptions that answered 410, and the version of
 	// the entry that did. It is this process's knowledge until the catalog keeps it.
 	disabled  sync.Map
@@ -77,9 +78,10 @@ func New(o Options) *Egress {
 	e.served.OK()
 	e.unresolved = newWaits(o.Health.Declare(health.Condition{Code: "egress_schemas", Title: "egress can look up the schemas of records"}))
 	e.untaken = newWaits(o.Health.Declare(health.Condition{Code: "egress_assigned", Title: "egress reads every partition that the groups gave it"}))
-	e.behind = newWaits(o.Health.Declare(health.Condition{Code: "egress_catalog", Title: "egress has read the catalog as far as its partitions need"}))
+	e.behind = newWaits(o.Health.Declare(health.Condition{Code: "egress_catalog", Title: "egress has read the catalog as far as its partitions and deliveries need"}))
 	e.writing = o.Health.Declare(health.Condition{Code: "egress_writes", Title: "Kafka takes the records that egress writes"})
 	e.lookingUp = make(chan struct{}, 1)
+	e.ends.wanted = make(chan int64, 1)
 	e.foreignThere = o.Health.Declare(health.Condition{Code: "foreign_topics", Title: "the foreign topics are there"})
 	e.denied = kafka.NewDenied(o.Health.Declare(health.Condition{Code: "egress_topics", Title: "egress may read and write its topics"}), o.Logger)
 	e.moving.OK()
@@ -160,6 +162,7 @@ func (e *Egress) Run(ctx context.Context) error {
 	}
 	go e.journal.run()
 	loops.Go(func() { e.watchLag(ctx, e.settle.client) })
+	loops.Go(func() { e.watchEnd(ctx) })
 	if e.o.Changed != nil {
 		loops.Go(func() { e.follow(ctx, events) })
 	}

@@ -66,7 +66,7 @@ func OpenFile(path string, o FileOptions) (*File, error) {
 	defer file.Close() //nolint:errcheck // only read from
 	state, err := readFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read the catalog in %s: %w: put a copy of it back, or remove it to begin with an empty one", path, err)
+		return nil, fmt.Errorf("read the catalog in %s: %w: put a copy of it back. Without one, remove it together with the broker's groups.log: what is stored is delivered again, and what is parked for subscriptions that the process file does not have ends in the DLQ", path, err)
 	}
 	f.publish(state)
 	return f, nil
