@@ -16,7 +16,6 @@ type held struct {
 	delivery *schemas.Delivery // of a delay topic's record; nil when it is unreadable
 	err      error             // why it is unreadable
 	deadline time.Time         // when it may go on; zero: at once
-	came     time.Time         // when a delay topic's record came here
 }
 
 // backlog is what the client has handed over and run has not handled. Beyond its

@@ -20,9 +20,11 @@ import (
 // catalog that is no more goes by the uid of its subscription, like any other delivery.
 //
 // Nobody waits for the answer: deliveries go round the shortest step until there is one.
-// It counts only if it was asked for after the delivery came here. One of before says
+// It counts only if it was asked for after the delivery was parked. One of before says
 // nothing: it was asked for at version 10, then somebody changed the catalog, and another
-// process delivers by version 11 what comes back here before this one has read that.
+// process delivers by version 11 what comes back here before this one has read that. And
+// it is made of two, each from whatever broker is asked first: one that is cut off from
+// the others says old ends for some seconds.
 
 // ends is the newest answer to where the catalog ends, and who wants one.
 type ends struct {
@@ -31,18 +33,21 @@ type ends struct {
 }
 
 type catalogEnd struct {
-	asked time.Time
-	read  int64 // version that this process had read by then
-	end   int64
+	asked time.Time // before the first of the two
+	read  int64     // version that this process had read by then
+	end   int64     // the larger of the two
 }
 
-// anotherCatalogs says whether the delivery, which came here at that time and is of a
-// newer version than now, is of another catalog than now. One answer is not enough to end
-// a delivery: a broker that is cut off from the others says old ends for some seconds, so
-// it goes a few rounds before.
-func (e *Egress) anotherCatalogs(d *schemas.Delivery, came time.Time, now *catalog.Snapshot) bool {
+const (
+	endPause  = time.Second // before each question
+	clockSlip = time.Second // by which the clock of whoever parked a delivery may be behind
+)
+
+// anotherCatalogs says whether the delivery, which was parked at that time and is of a
+// newer version than now, is of another catalog than now. It goes a few rounds before.
+func (e *Egress) anotherCatalogs(d *schemas.Delivery, parked time.Time, now *catalog.Snapshot) bool {
 	a := e.ends.answer.Load()
-	if a == nil || !a.asked.After(came) || d.Waits < unknownWaits || a.anew(d.Version, now) != "" {
+	if a == nil || a.asked.Before(parked.Add(clockSlip)) || d.Waits < unknownWaits || a.anew(d.Version, now) != "" {
 		select {
 		case e.ends.wanted <- d.Version:
 		default:
@@ -91,29 +96,33 @@ const quietFor = 10 * time.Second
 // askEnd asks where the catalog ends if a version does not come by itself, and says
 // whether it did not.
 func (e *Egress) askEnd(ctx context.Context, version int64) bool {
-	pause := time.NewTimer(behindFor)
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-	case <-ctx.Done():
-		return false
-	}
-	now := e.snapshot()
-	if now.Version >= version {
-		return false
-	}
-	why := fmt.Sprintf("this process has read %d", now.Version)
-	var before *catalogEnd
-	a := &catalogEnd{asked: time.Now(), read: now.Version}
-	ask, cancel := context.WithTimeout(ctx, listWait)
-	defer cancel()
-	var known bool
-	if a.end, known = e.catalogEnd(ask); known {
-		before = e.ends.answer.Swap(a)
-		why = a.anew(version, e.snapshot())
+	var a catalogEnd
+	known := true
+	for i := range 2 {
+		if !waited(ctx, endPause) {
+			return false
+		}
+		now := e.snapshot()
+		if now.Version >= version {
+			return false
+		}
+		if i == 0 {
+			a.asked = time.Now()
+		}
+		a.read = now.Version
+		ask, cancel := context.WithTimeout(ctx, listWait)
+		end, said := e.catalogEnd(ask)
+		cancel()
+		a.end, known = max(a.end, end), known && said
 	}
 	if ctx.Err() != nil {
 		return false
+	}
+	why := fmt.Sprintf("this process has read %d", a.read)
+	var before *catalogEnd
+	if known {
+		before = e.ends.answer.Swap(&a)
+		why = a.anew(version, e.snapshot())
 	}
 	if why != "" {
 		e.behind.note(e, fmt.Errorf("deliveries that came back wait for version %d of the catalog: %s", version, why))
@@ -125,6 +134,18 @@ func (e *Egress) askEnd(ctx context.Context, version int64) bool {
 			zap.Int64("version", version), zap.Int64("end", a.end))
 	}
 	return false
+}
+
+// waited is false when ctx ended first.
+func waited(ctx context.Context, d time.Duration) bool {
+	pause := time.NewTimer(d)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // catalogEnd asks where the catalog ends. Known is false when nobody says.

@@ -1,6 +1,9 @@
 package egress
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -130,6 +133,83 @@ func TestAnAnswerOfBeforeSaysNothing(t *testing.T) {
 		if letters := b.deadLetters(); len(letters) > 0 {
 			t.Errorf("dead letters %+v", letters)
 		}
+	})
+}
+
+// One of two brokers is cut off from the other and says an old end whenever it is asked.
+func TestTheLaterOfTwoAnswersCounts(t *testing.T) {
+	inBubble(t, always(200), nil, func(t *testing.T, b *bed) {
+		a, late := born(t, "a", 1), born(t, "late", 11)
+		s := newShelf(10, shop(), a)
+		b.by(s)
+		before, asked := b.tune, 0
+		b.tune = func(o *Options) {
+			before(o)
+			o.CatalogEnd = func(context.Context) (int64, error) {
+				asked++
+				return 10 + int64(asked%2), nil
+			}
+		}
+		stop := b.start()
+		b.subs = []*catalog.Subscription{late}
+		d := b.parked("evt-0", 4, time.Now())
+		d.Version, d.Waits = 11, 4 // it was parked for other reasons
+		b.produce(d.DelayRecord("causeway.delay.1s"))
+		time.Sleep(time.Minute)
+		s.put(11, shop(), a, late)
+		time.Sleep(time.Minute)
+		b.halt(stop)
+		b.want("late", 0, 1, 1)
+		if letters := b.deadLetters(); len(letters) > 0 {
+			t.Errorf("dead letters %+v", letters)
+		}
+	})
+}
+
+// Much that was parked goes round no longer than little.
+func TestMuchOfACatalogThatIsNoMore(t *testing.T) {
+	inBubble(t, always(200), nil, func(t *testing.T, b *bed) {
+		a := born(t, "a", 1)
+		b.by(newShelf(5, shop(), a))
+		b.subs = []*catalog.Subscription{a}
+		const many = 3000
+		for i := range many {
+			d := b.parked(fmt.Sprintf("evt-%d", i), 1, time.Now())
+			d.Version = 20
+			b.produce(d.DelayRecord("causeway.delay.1s"))
+		}
+		stop := b.start()
+		time.Sleep(5 * time.Minute)
+		b.halt(stop)
+		b.want("a", 0, many, 1)
+		if parked := b.count("causeway_egress_parked_total", "behind"); parked > 6*many {
+			t.Errorf("%v times parked, want at most six for each of %d", parked, many)
+		}
+	})
+}
+
+// What is not known in a catalog that cannot be read whole is not gone for sure.
+func TestNothingIsGoneFromACatalogThatCannotBeRead(t *testing.T) {
+	inBubble(t, always(200), nil, func(t *testing.T, b *bed) {
+		a := born(t, "a", 1)
+		s := newShelf(10, shop(), a)
+		held := catalog.NewSnapshot(10, shop(), []*catalog.Subscription{a})
+		held.Newer = errors.New("the catalog went back")
+		s.show(held)
+		b.by(s)
+		stop := b.start()
+		late := born(t, "late", 9)
+		b.deliver(late, "evt-0", 9)
+		b.deliver(a, "evt-1", 9)
+		time.Sleep(time.Minute)
+		b.want("a", 1, 2, 1) // what is known goes on
+		if letters := b.deadLetters(); len(letters) > 0 {
+			t.Fatalf("dead letters %+v", letters)
+		}
+		s.put(11, shop(), a, late)
+		time.Sleep(time.Minute)
+		b.halt(stop)
+		b.want("late", 0, 1, 1)
 	})
 }
 

@@ -109,13 +109,13 @@ func (e *Egress) comeBack(ctx context.Context, p *partition, h held) {
 	now := e.snapshot()
 	t.subscription = now.Subscription(d.Subscription)
 	behind := d.Version > now.Version
-	if behind && e.anotherCatalogs(d, h.came, now) {
+	if behind && e.anotherCatalogs(d, r.Timestamp, now) {
 		if behind = false; t.subscription != nil {
 			t.delivery.Version, t.delivery.Waits = now.Version, 0 // it is this catalog's from here on
 		}
 	}
 	switch {
-	case behind:
+	case behind, t.subscription == nil && now.Newer != nil: // it may be what cannot be read here
 		e.park(t, parkedBehind)
 	case t.subscription == nil && d.Version == 0 && d.Waits < unknownWaits:
 		e.park(t, parkedUnknown)

@@ -92,7 +92,6 @@ func (p *partition) accept(records []*kgo.Record, now time.Time) (pause, skewed 
 	for _, r := range records {
 		h := held{record: r}
 		if p.tier.Wait > 0 {
-			h.came = now
 			h.delivery, h.err = schemas.DeliveryFromRecord(r)
 		}
 		if h.delivery != nil && r.Offset >= p.start {

@@ -84,7 +84,8 @@ const againTime = 10 * time.Second
 func (l *liveCatalog) run(ctx context.Context) error {
 	for {
 		state, moved := l.store.Next()
-		if state.Version == l.current().Version {
+		held := l.store.WentBack() == nil || l.current().Newer != nil
+		if state.Version == l.current().Version && held {
 			var again <-chan time.Time
 			if len(l.said) > 0 {
 				again = time.After(againTime)
@@ -156,6 +157,9 @@ func (l *liveCatalog) follow(ctx context.Context) error {
 // take makes the snapshot of a state and puts it in the place of the last one.
 func (l *liveCatalog) take(state *catalog.State) {
 	snapshot := l.compiler.Compile(state)
+	if lost := l.store.WentBack(); lost != nil {
+		snapshot.Newer = lost // others know by now of entries that this process never will
+	}
 	l.mu.Lock()
 	l.now.Store(snapshot)
 	close(l.moved)

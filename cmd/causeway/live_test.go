@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -90,4 +93,70 @@ func failingText(conditions *health.Set, code string) string {
 		}
 	}
 	return ""
+}
+
+// losing is a store that can lose what was read of it.
+type losing struct {
+	store
+	mu    sync.Mutex
+	moved chan struct{}
+	lost  error
+}
+
+func (s *losing) Next() (*catalog.State, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &catalog.State{Version: 5}, s.moved
+}
+
+func (s *losing) WentBack() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost
+}
+
+func (s *losing) lose() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = catalog.ErrWentBack
+	close(s.moved)
+	s.moved = make(chan struct{})
+}
+
+// Others know entries by now that a process whose catalog went back never will: its egress
+// is told to hold, once.
+func TestACatalogThatWentBackIsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &losing{moved: make(chan struct{})}
+		l := newLive(s, roles{}, catalog.Options{}, health.NewSet(nil), prometheus.NewRegistry(), zap.NewNop())
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- l.run(ctx) }()
+		time.Sleep(time.Second)
+		snapshot, changed := l.changed()
+		if snapshot.Version != 5 || snapshot.Newer != nil {
+			t.Fatalf("version %d, held: %v", snapshot.Version, snapshot.Newer)
+		}
+		s.lose()
+		time.Sleep(time.Second)
+		select {
+		case <-changed:
+		default:
+			t.Error("nobody is told")
+		}
+		held, again := l.changed()
+		if held.Version != 5 || !errors.Is(held.Newer, catalog.ErrWentBack) {
+			t.Errorf("version %d, held: %v", held.Version, held.Newer)
+		}
+		time.Sleep(time.Minute)
+		select {
+		case <-again:
+			t.Error("it is told over and over")
+		default:
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }

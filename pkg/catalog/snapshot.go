@@ -17,7 +17,8 @@ type Snapshot struct {
 	Foreign       []*Foreign         // topics that causeway did not write
 	Orphans       []Orphan           // topics whose sources are gone
 	// Newer says that there is an entry that this release cannot read, mostly because a
-	// later one wrote it: nobody knows here who is to get which event. nil: there is none.
+	// later one wrote it, or that the catalog went back and is not followed any more:
+	// nobody knows here who is to get which event. nil: neither.
 	Newer error
 
 	foreign       map[string]*Foreign
