@@ -338,7 +338,7 @@ func writeProblem(err error) *Problem {
 	case !ok:
 		return nil
 	case !errors.Is(w, catalog.ErrUnknownOutcome) && errors.Is(w, catalog.ErrWentBack):
-		return refuse(http.StatusServiceUnavailable, "catalog_unavailable", "the catalog's topic does not hold any more what this process had read of it: nothing was changed; the operator has to put it back and restart this process").with("Retry-After", "5")
+		return refuse(http.StatusServiceUnavailable, "catalog_unavailable", "the catalog's topic does not hold now what this process had read of it: nothing was changed. Try again; where it stays so, the operator has to put it back and restart this process").with("Retry-After", "5")
 	case errors.Is(w, catalog.ErrUnknownOutcome), errors.Is(w, context.DeadlineExceeded):
 		return refuse(http.StatusServiceUnavailable, "unknown_outcome", "the catalog did not confirm the change in time, so it may have been made or not: read it, and try again when it was not made").with("Retry-After", "5")
 	default:

@@ -149,10 +149,7 @@ func (s *Server) updateSubscription(ctx context.Context, v *visit, in *updateSub
 		if err != nil {
 			return nil, err
 		}
-		before, err := old.Subscription()
-		if err != nil {
-			return nil, err
-		}
+		before, unread := old.Subscription() // one that cannot be read is mended here
 		spec := in.Body.spec()
 		if err := stays(old, in.Body.Tenant, spec.Owner); err != nil {
 			return nil, err
@@ -164,7 +161,7 @@ func (s *Server) updateSubscription(ctx context.Context, v *visit, in *updateSub
 			return nil, refuse(http.StatusForbidden, "forbidden", "another URL needs the right %s, which the key does not have", mayURL)
 		}
 		vault := s.vault(v, old, secretsOf(old))
-		vault.anew = elsewhere(before.URL, spec.URL)
+		vault.anew = unread != nil || elsewhere(before.URL, spec.URL)
 		texts := spec.Secrets
 		switch {
 		case len(texts) == 0 && vault.anew:

@@ -38,7 +38,7 @@ func TestATopicThatLostItsEndIsNotFollowed(t *testing.T) {
 			b.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: catalogTopic, Err: kerr.OffsetOutOfRange})
 		},
 		"it is too short whenever somebody asks": func(t *testing.T, b *kafkatest.Bubble, topic *catalog.Topic) {
-			for range 2 {
+			for range 4 {
 				shortOnce(b)
 				if end, err := topic.End(t.Context()); err != nil || end != 1 {
 					t.Fatalf("ends at %d, %v: the test shows nothing", end, err)
@@ -97,6 +97,30 @@ func TestATopicThatIsTooShortOnceIsFollowed(t *testing.T) {
 			}
 		}
 		reached(t, topic, put(t, topic, entry(catalog.KindSource, "", "github")).Version)
+		if err := topic.WentBack(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What a broker that was cut off says counts for nothing as long as the reader goes on.
+func TestATopicThatGrowsIsFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := kafkatest.NewBubble(t)
+		open := topicIn(t, b)
+		topic, other := open(), open()
+		reached(t, topic, put(t, topic, entry(catalog.KindSource, "", "stripe")).Version)
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			shortOnce(b)
+			if end, err := topic.End(t.Context()); err != nil || end != 1 {
+				t.Fatalf("ends at %d, %v: the test shows nothing", end, err)
+			}
+			if err := topic.WentBack(); err != nil {
+				t.Fatal(err)
+			}
+			reached(t, topic, put(t, other, entry(catalog.KindSource, "", name)).Version)
+			time.Sleep(30 * time.Second)
+		}
 		if err := topic.WentBack(); err != nil {
 			t.Error(err)
 		}

@@ -181,15 +181,18 @@ const (
 // lists checks how long the lists are. What is too long is not looked at any further.
 func (x checking) lists(spec SubscriptionSpec) bool {
 	right := true
-	for at, list := range map[string][]string{"topics": spec.Topics, "sources": spec.Sources, "types": spec.Types} {
-		if len(list) > mostFilters {
-			x.fault(at, "%d of them: at most %d", len(list), mostFilters)
+	for _, l := range []struct {
+		at    string
+		texts []string
+	}{{"topics", spec.Topics}, {"sources", spec.Sources}, {"types", spec.Types}} {
+		if len(l.texts) > mostFilters {
+			x.fault(l.at, "%d of them: at most %d", len(l.texts), mostFilters)
 			right = false
 			continue
 		}
-		for i, text := range list {
+		for i, text := range l.texts {
 			if len(text) > longestFilter {
-				x.fault(fmt.Sprintf("%s.%d", at, i), "%d bytes: at most %d", len(text), longestFilter)
+				x.fault(fmt.Sprintf("%s.%d", l.at, i), "%d bytes: at most %d", len(text), longestFilter)
 				right = false
 			}
 		}

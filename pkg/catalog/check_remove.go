@@ -21,6 +21,9 @@ func (c *Checker) CheckRemove(e *Entry, by Author) []Fault {
 	case KindTenant:
 		x.stillOwns()
 	case KindSource:
+		if _, err := e.Source(); err != nil {
+			x.fault("", "its settings cannot be read here, so nobody knows what it leaves in which topic: apply it anew first")
+		}
 		x.stillNamed()
 	case KindSubscription, KindKey, KindOrphan:
 	}

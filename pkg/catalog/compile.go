@@ -98,7 +98,7 @@ func (c *Compiler) unread(s *Snapshot) error {
 }
 
 func cannotRead(kind Kind, name string, why error) error {
-	return fmt.Errorf("%s %q cannot be read here: update this process if a newer release wrote it, else apply it anew or remove it: %w", kind, name, why)
+	return fmt.Errorf("%s %q cannot be read here: update this process if a newer release wrote it, else apply it anew: %w", kind, name, why)
 }
 
 // newer is about an entry of a later schema, which may be about who gets what. One of an

@@ -171,6 +171,7 @@ func (t *Topic) follow(ctx context.Context) error {
 		state.written = state.written || committed // also what compaction has left nothing of
 		whole = nil
 		t.publish(state)
+		t.short.grew()
 	}
 }
 

@@ -35,15 +35,23 @@ func (t *Topic) wentBack(how error) {
 	}
 }
 
-// short is since when the topic was seen to end before what was read.
+// short is since when the topic was seen to end before what was read, and nothing more
+// of it was.
 type short struct {
 	mu    sync.Mutex
 	since time.Time
 }
 
-// shortFor is how long the topic must be seen too short: the word of a broker that was cut
-// off, and does not know yet that another leads the partition, is old.
-const shortFor = 20 * time.Second
+// shortFor is how long the topic must be seen too short, by every look: the word of a
+// broker that was cut off, and does not know yet that another leads the partition, is old.
+const shortFor = 75 * time.Second
+
+// grew forgets what was seen: the reader goes on.
+func (s *short) grew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = time.Time{}
+}
 
 // saw takes note of where the topic was said to end, after so much of it was read. It is
 // ErrWentBack of one that is too short, which the next look may find to be otherwise.

@@ -57,7 +57,7 @@ func (t *Topic) AwaitEnd(ctx context.Context) (*State, error) {
 				return state, nil
 			}
 			err = fmt.Errorf("read the catalog in %s to its end %d, from %d: %w", t.o.Topic, end, t.State().Version, err)
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || t.WentBack() != nil { // at a start: the next one begins with what is there
 				return nil, err
 			}
 		}
