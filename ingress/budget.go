@@ -2,8 +2,6 @@ package ingress
 
 import "sync/atomic"
 
-const addressBuckets = 1 << 15 // of each of two rows: 512 KiB in all
-
 // budget bounds something that many hold parts of.
 type budget struct {
 	limit int64

@@ -25,6 +25,9 @@ import (
 	"causeway/pkg/tracing"
 )
 
+// addressBuckets is how many buckets addresses share in each of two rows: 512 KiB in all.
+const addressBuckets = 1 << 15
+
 // Server is the HTTP edge.
 type Server struct {
 	options    Options

@@ -15,14 +15,15 @@ const mostOfAddress = mostConnections / 4
 // perAddress is a listener that closes what is more than an address may have.
 type perAddress struct {
 	net.Listener
-	most int
+	most    int
+	refused func(netip.Addr)
 
 	mu   sync.Mutex
 	open map[netip.Addr]int
 }
 
-func newPerAddress(l net.Listener, most int) *perAddress {
-	return &perAddress{Listener: l, most: most, open: map[netip.Addr]int{}}
+func newPerAddress(l net.Listener, most int, refused func(netip.Addr)) *perAddress {
+	return &perAddress{Listener: l, most: most, refused: refused, open: map[netip.Addr]int{}}
 }
 
 // Accept waits for a connection there is room for.
@@ -38,6 +39,7 @@ func (l *perAddress) Accept() (net.Conn, error) {
 			return &counted{Conn: c, left: sync.OnceFunc(func() { l.leave(from) })}, nil
 		}
 		_ = c.Close() // nothing was written that could be lost
+		l.refused(from)
 	}
 }
 

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"causeway/pkg/catalog"
 )
@@ -44,27 +47,37 @@ func TestManyFaults(t *testing.T) {
 
 // Kafka is asked once for what many ask within a moment.
 func TestTopicsAreLookedAtOnce(t *testing.T) {
-	asked := 0
-	fail := errors.New("Kafka is away")
-	w := newWorld(t, func(o *Options) {
-		o.Topics = func(context.Context) ([]Topic, error) {
-			asked++
-			return []Topic{{Name: "webhooks.b"}, {Name: "webhooks.a"}}, fail
+	synctest.Test(t, func(t *testing.T) {
+		asked, fail := 0, errors.New("Kafka is away")
+		l := newLooks()
+		look := func() ([]Topic, error) {
+			return l.topics(t.Context(), func(context.Context) ([]Topic, error) {
+				asked++
+				time.Sleep(lookAge / 2)
+				return []Topic{{Name: "webhooks.a"}}, fail
+			})
+		}
+		if _, err := look(); err == nil {
+			t.Error("a failure is an answer")
+		}
+		fail = nil
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				if topics, err := look(); err != nil || len(topics) != 1 {
+					t.Errorf("%v, %v", topics, err)
+				}
+			})
+		}
+		wg.Wait()
+		if asked != 2 {
+			t.Errorf("Kafka was asked %d times, want 2", asked)
+		}
+		time.Sleep(2 * lookAge)
+		if _, err := look(); err != nil || asked != 3 {
+			t.Errorf("later it was asked %d times, want 3; %v", asked, err)
 		}
 	})
-	w.refusal(503, "kafka_unavailable", "GET", "/topics", "", nil)
-	fail = nil
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() { w.ask("GET", "/topics", "", nil) })
-	}
-	wg.Wait()
-	if asked > 3 { // a failure, and once a second
-		t.Errorf("Kafka was asked %d times", asked)
-	}
-	if got := must[Page[Topic]](w, 200, "GET", "/topics", "", nil); len(got.Items) != 2 {
-		t.Errorf("listed %+v", got)
-	}
 }
 
 // A test that the audit cannot hold is not sent.
@@ -92,8 +105,8 @@ func (unaudited) Audit(context.Context, ...catalog.AuditRecord) error {
 
 // One address cannot take all connections.
 func TestConnectionsOfOneAddress(t *testing.T) {
-	from := make(chan net.Conn, 10)
-	l := newPerAddress(stub{from}, 2)
+	from, refused := make(chan net.Conn, 10), 0
+	l := newPerAddress(stub{from}, 2, func(netip.Addr) { refused++ })
 	come := func(addr string) *closing {
 		c := &closing{addr: addr}
 		from <- c
@@ -134,13 +147,24 @@ func TestConnectionsOfOneAddress(t *testing.T) {
 	if c := accepted(); c.RemoteAddr().String() != "[2001:db8:0:1::1]:1" {
 		t.Errorf("a /64 counts as many: let in %s", c.RemoteAddr())
 	}
+	if refused != 3 {
+		t.Errorf("%d were counted as refused, want 3", refused)
+	}
 }
 
 type stub struct{ conns chan net.Conn }
 
-func (l stub) Accept() (net.Conn, error) { return <-l.conns, nil }
-func (l stub) Close() error              { return nil }
-func (l stub) Addr() net.Addr            { return address("127.0.0.1:8701") }
+func (l stub) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	default:
+		return nil, errors.New("none was let in")
+	}
+}
+
+func (l stub) Close() error   { return nil }
+func (l stub) Addr() net.Addr { return address("127.0.0.1:8701") }
 
 type closing struct {
 	net.Conn

@@ -82,7 +82,7 @@ func checkDirect(r *http.Request) error {
 			sign = name
 		}
 		if name == "Webhook-Id" || strings.HasPrefix(name, "Causeway-") {
-			return refuse(http.StatusForbidden, "proxied", "a delivery to a subscriber may not ask for anything here: a person would send no %s", name)
+			return refuse(http.StatusForbidden, "proxied", "this is a delivery to a subscriber (it has %s), which may ask for nothing without a key", name)
 		}
 	}
 	if sign == "" {

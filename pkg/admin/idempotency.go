@@ -204,6 +204,7 @@ func (m *remembered) end(p *past, g given, key []byte) {
 	defer m.mu.Unlock()
 	if sealed == nil {
 		m.drop(p)
+		p.share.order = slices.DeleteFunc(p.share.order, func(o *past) bool { return o == p })
 		return
 	}
 	p.sealed = sealed

@@ -13,6 +13,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	unnoted  prometheus.Counter
+	closed   prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -30,9 +31,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "causeway_admin_refusals_unaudited_total",
 			Help: "Refused requests that were too many for the audit.",
 		}),
+		closed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "causeway_admin_connections_closed_total",
+			Help: "Connections that were closed because their address had as many as one may have.",
+		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration, m.unnoted)
+		reg.MustRegister(m.requests, m.duration, m.unnoted, m.closed)
 	}
 	return m
 }

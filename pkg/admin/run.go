@@ -36,7 +36,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second, // operations with a body give it its own time
 		WriteTimeout:      largeBodyTime + 2*applyTimeout,
-		IdleTimeout:       2 * time.Minute, // of those with a key: see admit
+		IdleTimeout:       2 * time.Minute, // of strangers none: see serve
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          zap.NewStdLog(s.log),
 		// Requests outlive ctx by stopTime.
@@ -47,7 +47,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	wg.Go(func() { s.notes(background) })
 	served := make(chan error, 1)
 	wg.Go(func() {
-		served <- server.Serve(netutil.LimitListener(newPerAddress(l, mostOfAddress), mostConnections))
+		served <- server.Serve(netutil.LimitListener(newPerAddress(l, mostOfAddress, s.closed), mostConnections))
 	})
 	select {
 	case <-ctx.Done():
@@ -63,6 +63,15 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	end()
 	wg.Wait()
 	return err
+}
+
+// closed counts a connection that was one too many of its address, and says so once a
+// minute.
+func (s *Server) closed(from netip.Addr) {
+	s.metrics.closed.Inc()
+	if _, ok := s.crowded.Take(int64(time.Since(s.start)), int64(time.Minute), int64(time.Minute)); ok {
+		s.log.Warn("closed a connection: its address has as many as one may have", zap.Stringer("address", from), zap.Int("most", mostOfAddress))
+	}
 }
 
 // notes writes what requests leave to be written: refusals, and when keys were used.

@@ -36,6 +36,7 @@ type Server struct {
 	changes            *limit.Each[string] // of tenants
 	crowd              crowd
 	looks              *looks
+	crowded            limit.Bucket // of the line that says so
 	remembered         *remembered
 	uses               uses
 	refused            chan catalog.AuditRecord // refusals on their way to the audit
@@ -119,8 +120,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.metrics.done(v, out.status)
 	}()
 	err := s.admit(r, v)
-	if err != nil || v.who == "" {
-		out.Header().Set("Connection", "close") // a stranger keeps none of what is there for all
+	if v.rights == nil { // a stranger keeps none of the connections that are there for all
+		out.Header().Set("Connection", "close")
 	}
 	if err != nil {
 		s.answer(out, v, err)
