@@ -84,8 +84,9 @@ type secretsConfig struct {
 }
 
 type opsConfig struct {
-	Listen string `json:"listen,omitempty" doc:"Address of the listener, host:port; 127.0.0.1:8702 when left out."`
-	Pprof  bool   `json:"pprof,omitempty" doc:"Serve /debug/pprof/ too; only on a loopback address."`
+	Listen string   `json:"listen,omitempty" doc:"Address of the listener, host:port; 127.0.0.1:8702 when left out."`
+	Hosts  []string `json:"hosts,omitempty" doc:"Names under which a listener on loopback is reached, beside localhost and addresses: requests for others are refused."`
+	Pprof  bool     `json:"pprof,omitempty" doc:"Serve /debug/pprof/ too; only on a loopback address."`
 }
 
 type tracesConfig struct {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,13 +20,14 @@ import (
 )
 
 // newOps is the server for machines that watch this one. On a loopback listener it
-// answers under no name but localhost: a page in a browser here, whose own name was made
-// to lead here (DNS rebinding), reads nothing. An address cannot be made to.
-func newOps(reg *prometheus.Registry, set *health.Set, withPprof, local bool) *http.Server {
+// answers under no name but localhost and those of the configuration: a page in a browser
+// here, whose own name was made to lead here (DNS rebinding), reads nothing. An address
+// cannot be made to.
+func newOps(reg *prometheus.Registry, set *health.Set, c opsConfig, local bool) *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle("/", set.Handler())
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
-	if withPprof {
+	if c.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
@@ -36,8 +38,9 @@ func newOps(reg *prometheus.Registry, set *health.Set, withPprof, local bool) *h
 	if local {
 		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			name := hostname(r.Host)
-			if _, err := netip.ParseAddr(name); err != nil && name != "" && !strings.EqualFold(name, "localhost") {
-				http.Error(w, "this listener is on loopback and answers under localhost or an address alone; let it listen on another address (ops.listen) to reach it by a name", http.StatusForbidden)
+			known := func(host string) bool { return strings.EqualFold(hostname(host), name) }
+			if _, err := netip.ParseAddr(name); err != nil && name != "" && !known("localhost") && !slices.ContainsFunc(c.Hosts, known) {
+				http.Error(w, "this listener is on loopback, and the Host of the request is none of its names: use localhost or an address, or name it in ops.hosts", http.StatusForbidden)
 				return
 			}
 			mux.ServeHTTP(w, r)

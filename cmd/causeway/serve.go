@@ -125,7 +125,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	base, parts := &crew{fail: fail}, &crew{fail: fail}
 	baseCtx, stopBase := context.WithCancel(context.WithoutCancel(ctx))
 	defer func() { stopBase(); base.wg.Wait() }()
-	ops := newOps(reg, conditions, c.Ops.Pprof, loopback(doors.ops.Addr().String()))
+	ops := newOps(reg, conditions, c.Ops, loopback(doors.ops.Addr().String()))
 	base.run(baseCtx, "ops", func(ctx context.Context) error {
 		return serveUntil(ctx, ops, func() error { return ops.Serve(doors.ops) }, time.Second)
 	})
