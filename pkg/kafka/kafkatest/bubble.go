@@ -28,6 +28,7 @@ type Bubble struct {
 // when the test ends, after the clients that the test closes itself.
 func NewBubble(t testing.TB, brokers ...int) *Bubble {
 	t.Helper()
+	oneProcessor(t)
 	n := 1
 	if len(brokers) > 0 {
 		n = brokers[0]
