@@ -116,17 +116,20 @@ refuse CARELESS cleanup.policy=compact,delete
 refuse CARELESS retention.ms=60000
 refuse CARELESS retention.bytes=1000000
 refuse `, "CARELESS", careless) + defaults + " max.message.bytes=1048588"
-	if got := check(); got != want {
+	// The controller acknowledges topics and settings before every broker knows them.
+	eventually := func(as func(string) bool) (got string, ok bool) {
+		got = check()
+		for end := time.Now().Add(time.Minute); !as(got) && time.Now().Before(end); {
+			got = check()
+		}
+		return got, as(got)
+	}
+	if got, ok := eventually(func(got string) bool { return got == want }); !ok {
 		t.Errorf("found\n%s\nwant\n%s", got, want)
 	}
 	set(t, cl, defaults, map[string]string{"max.message.bytes": plan[1].Configs["max.message.bytes"], "min.insync.replicas": "3"})
-	// The controller acknowledges settings before every broker goes by them.
 	wanted := "\nwarn " + defaults + " min.insync.replicas=3"
-	got := check()
-	for end := time.Now().Add(time.Minute); !strings.HasSuffix(got, wanted) && time.Now().Before(end); {
-		got = check()
-	}
-	if !strings.HasSuffix(got, wanted) {
+	if got, ok := eventually(func(got string) bool { return strings.HasSuffix(got, wanted) }); !ok {
 		t.Errorf("three in sync of three: found\n%s", got)
 	}
 }
