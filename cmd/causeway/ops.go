@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"causeway/pkg/admin"
 	"causeway/pkg/health"
 )
 
@@ -37,8 +38,8 @@ func newOps(reg *prometheus.Registry, set *health.Set, c opsConfig, local bool) 
 	handler := http.Handler(mux)
 	if local {
 		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			name := hostname(r.Host)
-			known := func(host string) bool { return strings.EqualFold(hostname(host), name) }
+			name := admin.Hostname(r.Host)
+			known := func(host string) bool { return strings.EqualFold(admin.Hostname(host), name) }
 			if _, err := netip.ParseAddr(name); err != nil && name != "" && !known("localhost") && !slices.ContainsFunc(c.Hosts, known) {
 				http.Error(w, "this listener is on loopback, and the Host of the request is none of its names: use localhost or an address, or name it in ops.hosts", http.StatusForbidden)
 				return
@@ -47,14 +48,6 @@ func newOps(reg *prometheus.Registry, set *health.Set, c opsConfig, local bool) 
 		})
 	}
 	return &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
-}
-
-// hostname is a Host header without its port and brackets.
-func hostname(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		return name
-	}
-	return strings.Trim(host, "[]")
 }
 
 // listen opens a listener; setting is what to change when that does not work.

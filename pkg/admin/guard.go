@@ -31,15 +31,15 @@ func (s *Server) checkHost(r *http.Request) *Problem {
 	if !s.o.Loopback {
 		return nil
 	}
-	name := strings.ToLower(hostname(r.Host))
+	name := strings.ToLower(Hostname(r.Host))
 	if slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, name) || slices.Contains(s.o.Hosts, name) || name == s.address.Load() {
 		return nil
 	}
 	return refuse(http.StatusForbidden, "host_refused", "the Host of the request is not one of this listener's: use localhost, or name it in admin.hosts")
 }
 
-// hostname is a Host header without its port and brackets.
-func hostname(host string) string {
+// Hostname is a Host header without its port and brackets.
+func Hostname(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		return name
 	}

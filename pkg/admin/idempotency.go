@@ -149,25 +149,22 @@ func (m *remembered) forget(of *share) {
 		most, bytes = mostOfTenant, mostBytesOfOne
 	}
 	for range len(of.order) {
-		p := of.order[0]
-		live := m.known[p.id] == p
-		if live && time.Since(p.at) <= rememberFor && len(of.order) < most && of.bytes <= bytes {
+		switch p := of.order[0]; {
+		case time.Since(p.at) <= rememberFor && len(of.order) < most && of.bytes <= bytes:
 			return
+		case p.sealed == nil:
+			of.order = append(of.order[1:], p)
+		default:
+			m.drop(p)
 		}
-		of.order = of.order[1:]
-		if live && p.sealed == nil {
-			of.order = append(of.order, p)
-			continue
-		}
-		m.drop(p)
 	}
 }
 
 func (m *remembered) drop(p *past) {
-	if m.known[p.id] == p {
-		delete(m.known, p.id)
-		m.count(p.share, -len(p.sealed))
-	}
+	delete(m.known, p.id)
+	m.count(p.share, -len(p.sealed))
+	i := slices.Index(p.share.order, p)
+	p.share.order = slices.Delete(p.share.order, i, i+1)
 }
 
 func (m *remembered) count(of *share, bytes int) {
@@ -187,9 +184,8 @@ func (m *remembered) shrink() {
 				largest = of
 			}
 		}
-		i := slices.IndexFunc(largest.order, func(p *past) bool { return p.sealed != nil && m.known[p.id] == p })
+		i := slices.IndexFunc(largest.order, func(p *past) bool { return p.sealed != nil })
 		m.drop(largest.order[i]) // there is one: it has bytes
-		largest.order = slices.Delete(largest.order, i, i+1)
 	}
 }
 
@@ -204,7 +200,6 @@ func (m *remembered) end(p *past, g given, key []byte) {
 	defer m.mu.Unlock()
 	if sealed == nil {
 		m.drop(p)
-		p.share.order = slices.DeleteFunc(p.share.order, func(o *past) bool { return o == p })
 		return
 	}
 	p.sealed = sealed

@@ -92,7 +92,7 @@ func (o Options) withDefaults() Options {
 	o.PublicURL = strings.TrimSuffix(o.PublicURL, "/")
 	hosts := make([]string, len(o.Hosts))
 	for i, host := range o.Hosts {
-		hosts[i] = strings.ToLower(hostname(host))
+		hosts[i] = strings.ToLower(Hostname(host))
 	}
 	o.Hosts = hosts
 	return o

@@ -199,11 +199,9 @@ func (x checking) read(spec any) bool {
 		x.fault("", "its spec has %d bytes: at most %d", len(x.e.Spec), most)
 		return false
 	}
-	switch err := json.Unmarshal(x.e.Spec, spec); {
-	case err != nil:
+	if err := json.Unmarshal(x.e.Spec, spec); err != nil {
 		x.fault("", "its spec cannot be read: %v", err)
-	default:
-		return true
+		return false
 	}
-	return false
+	return true
 }
