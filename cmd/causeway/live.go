@@ -22,6 +22,7 @@ type store interface {
 	AwaitEnd(ctx context.Context) (*catalog.State, error)
 	End(ctx context.Context) (int64, error)
 	WentBack() error
+	Hanging() error
 	Update(ctx context.Context, change catalog.Change) (*catalog.State, error)
 	Audit(ctx context.Context, records ...catalog.AuditRecord) error
 }
@@ -134,13 +135,15 @@ func (l *liveCatalog) follow(ctx context.Context) error {
 		case <-tick.C:
 		}
 		// What was written just before the question may not have come yet: it has now.
-		switch now, lost := l.store.State().Version, l.store.WentBack(); {
+		switch now, lost, hangs := l.store.State().Version, l.store.WentBack(), l.store.Hanging(); {
 		case lost != nil:
 			l.followed.Fail(lost.Error())
 		case err != nil:
 			l.followed.Fail(fmt.Sprintf("nobody says how far the catalog goes: %v", err))
 		case end < before:
 			l.followed.Fail(fmt.Sprintf("the catalog ends at version %d, and this process has read %d: it was made anew; put back what it held, and restart this process", end, before))
+		case hangs != nil:
+			l.followed.Fail(hangs.Error())
 		case now < end:
 			l.followed.Fail(fmt.Sprintf("this process has read version %d of the catalog, which goes to %d", now, end))
 		case l.current().Version < owed:

@@ -20,7 +20,7 @@ import (
 // look is what a store and a process say of the catalog when somebody looks.
 type look struct {
 	read, end, works int64
-	lost             error
+	lost, hangs      error
 	want             string // in the condition's text; "": it is met
 }
 
@@ -33,6 +33,7 @@ type lookedAt struct {
 
 func (s *lookedAt) State() *catalog.State { return &catalog.State{Version: s.read} }
 func (s *lookedAt) WentBack() error       { return s.lost }
+func (s *lookedAt) Hanging() error        { return s.hangs }
 
 func (s *lookedAt) End(context.Context) (int64, error) {
 	s.next()
@@ -43,14 +44,16 @@ func (s *lookedAt) End(context.Context) (int64, error) {
 // process works from, look after look.
 func TestHowTheCatalogIsFollowed(t *testing.T) {
 	lost := fmt.Errorf("%w: it ends at 3, and 5 of it was read", catalog.ErrWentBack)
+	hangs := fmt.Errorf("%w: abort it with --start-offset 5", catalog.ErrHanging)
 	for name, looks := range map[string][]look{
-		"all of it":                    {{5, 5, 5, nil, ""}, {7, 7, 7, nil, ""}},
-		"it does not come":             {{5, 5, 5, nil, ""}, {5, 7, 5, nil, "has read version 5"}, {7, 7, 7, nil, ""}},
-		"what comes is not taken up":   {{5, 5, 5, nil, ""}, {7, 7, 5, nil, ""}, {9, 9, 5, nil, "works from version 5"}, {9, 9, 9, nil, ""}},
-		"it is taken up a look later":  {{5, 5, 5, nil, ""}, {7, 7, 5, nil, ""}, {9, 9, 7, nil, ""}, {9, 9, 9, nil, ""}},
-		"it ends before":               {{5, 5, 5, nil, ""}, {5, 3, 5, nil, "restart this process"}, {5, 5, 5, nil, ""}},
-		"it went back":                 {{5, 5, 5, nil, ""}, {5, 3, 5, lost, "restart this process"}, {5, 7, 5, lost, "restart this process"}},
-		"it went back, and is as long": {{5, 5, 5, lost, "restart this process"}},
+		"all of it":                    {{5, 5, 5, nil, nil, ""}, {7, 7, 7, nil, nil, ""}},
+		"it does not come":             {{5, 5, 5, nil, nil, ""}, {5, 7, 5, nil, nil, "has read version 5"}, {7, 7, 7, nil, nil, ""}},
+		"what comes is not taken up":   {{5, 5, 5, nil, nil, ""}, {7, 7, 5, nil, nil, ""}, {9, 9, 5, nil, nil, "works from version 5"}, {9, 9, 9, nil, nil, ""}},
+		"it is taken up a look later":  {{5, 5, 5, nil, nil, ""}, {7, 7, 5, nil, nil, ""}, {9, 9, 7, nil, nil, ""}, {9, 9, 9, nil, nil, ""}},
+		"it ends before":               {{5, 5, 5, nil, nil, ""}, {5, 3, 5, nil, nil, "restart this process"}, {5, 5, 5, nil, nil, ""}},
+		"it went back":                 {{5, 5, 5, nil, nil, ""}, {5, 3, 5, lost, nil, "restart this process"}, {5, 7, 5, lost, nil, "restart this process"}},
+		"it went back, and is as long": {{5, 5, 5, lost, nil, "restart this process"}},
+		"a transaction hangs":          {{5, 5, 5, nil, nil, ""}, {5, 5, 5, nil, hangs, "--start-offset 5"}, {7, 7, 7, nil, nil, ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

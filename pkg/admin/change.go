@@ -337,10 +337,12 @@ func writeProblem(err error) *Problem {
 	switch {
 	case !ok:
 		return nil
-	case !errors.Is(w, catalog.ErrUnknownOutcome) && errors.Is(w, catalog.ErrWentBack):
-		return refuse(http.StatusServiceUnavailable, "catalog_unavailable", "the catalog's topic does not hold now what this process had read of it: nothing was changed. Try again; where it stays so, the operator has to put it back and restart this process").with("Retry-After", "5")
-	case errors.Is(w, catalog.ErrUnknownOutcome), errors.Is(w, context.DeadlineExceeded):
+	case errors.Is(w, catalog.ErrUnknownOutcome):
 		return refuse(http.StatusServiceUnavailable, "unknown_outcome", "the catalog did not confirm the change in time, so it may have been made or not: read it, and try again when it was not made").with("Retry-After", "5")
+	case errors.Is(w, catalog.ErrWentBack):
+		return refuse(http.StatusServiceUnavailable, "catalog_unavailable", "the catalog's topic does not hold now what this process had read of it: nothing was changed. Try again; where it stays so, the operator has to put it back and restart this process").with("Retry-After", "5")
+	case errors.Is(w, catalog.ErrHanging):
+		return refuse(http.StatusServiceUnavailable, "catalog_unavailable", "a transaction in the catalog's topic stands before every change: nothing was changed. The operator has to abort it; the condition catalog_followed says how").with("Retry-After", "5")
 	default:
 		return refuse(http.StatusServiceUnavailable, "catalog_unavailable", "the catalog cannot be written now: nothing was changed, try again").with("Retry-After", "5")
 	}

@@ -35,7 +35,9 @@ func TestACatalogThatCannotBeWritten(t *testing.T) {
 		code, says string
 	}{
 		"an answer that was lost":                {fmt.Errorf("broker-7: %w", catalog.ErrUnknownOutcome), "unknown_outcome", "read it"},
-		"no time left":                           {fmt.Errorf("broker-7: %w", context.DeadlineExceeded), "unknown_outcome", "read it"},
+		"no time left, and nothing asked for":    {fmt.Errorf("broker-7: %w", context.DeadlineExceeded), "catalog_unavailable", "nothing was changed"},
+		"no time left for an answer":             {fmt.Errorf("broker-7: %w: %w", catalog.ErrUnknownOutcome, context.DeadlineExceeded), "unknown_outcome", "read it"},
+		"a transaction hangs":                    {fmt.Errorf("broker-7: %w", catalog.ErrHanging), "catalog_unavailable", "catalog_followed"},
 		"a disk that is full":                    {errors.New("broker-7: no space left on device"), "catalog_unavailable", "try again"},
 		"it went back":                           {fmt.Errorf("broker-7: %w", catalog.ErrWentBack), "catalog_unavailable", "restart"},
 		"it seemed so until no time was left":    {fmt.Errorf("broker-7: %w: %w", context.DeadlineExceeded, catalog.ErrWentBack), "catalog_unavailable", "restart"},
@@ -67,7 +69,7 @@ func TestKafkaThatIsAwayHangsNoRequest(t *testing.T) {
 		w.o.Catalog = failing{w.store, hang}
 		w.o.Topics = func(ctx context.Context) ([]Topic, error) { return nil, hang(ctx) }
 		start := time.Now()
-		w.refusal(503, "unknown_outcome", "POST", "/sources/orders/pause", "", nil)
+		w.refusal(503, "catalog_unavailable", "POST", "/sources/orders/pause", "", nil)
 		if took := time.Since(start); took != updateTimeout {
 			t.Errorf("took %s", took)
 		}

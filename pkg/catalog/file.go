@@ -119,6 +119,9 @@ func (f *File) End(context.Context) (int64, error) { return f.State().Version, n
 // AwaitEnd gives the state: a file is read when it is opened.
 func (f *File) AwaitEnd(context.Context) (*State, error) { return f.State(), nil }
 
+// Hanging is nil: a file has no transactions.
+func (f *File) Hanging() error { return nil }
+
 // Audit keeps records of what changes nothing in the catalog.
 func (f *File) Audit(ctx context.Context, records ...AuditRecord) error {
 	switch {

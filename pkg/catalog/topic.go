@@ -57,6 +57,7 @@ type Topic struct {
 
 	changes recent
 	short   short
+	open    open
 }
 
 // NewTopic makes a Topic that does nothing before Run.
@@ -292,7 +293,7 @@ func (t *Topic) try(ctx context.Context, u *update) (*State, error) {
 	}
 	state, err := t.await(ctx, end)
 	if err != nil {
-		return nil, fmt.Errorf("read the catalog to its end: %w", err)
+		return nil, fmt.Errorf("read the catalog to its end %d, from %d: %w", end, read, cmp.Or(t.Hanging(), err))
 	}
 	if t.changes.has(u.id) {
 		return u.after, nil // an earlier try, whose answer was lost

@@ -25,12 +25,16 @@ func (t *Topic) End(ctx context.Context) (int64, error) {
 		return 0, fmt.Errorf("make the client that looks up the end of %s: %w", t.o.Topic, err)
 	}
 	defer client.Close()
-	read := t.State().Version
-	end, err := t.only(kadm.NewClient(client).ListCommittedOffsets(ctx, t.o.Topic))
+	ask, read := kadm.NewClient(client), t.State().Version
+	end, err := t.only(ask.ListCommittedOffsets(ctx, t.o.Topic))
 	if err != nil {
 		return 0, fmt.Errorf("look up the end of the catalog in %s: %w", t.o.Topic, err)
 	}
-	_ = t.saw(end, read) // whoever asked is told the end, and sees for himself
+	if t.saw(end, read) == nil { // else whoever asked is told the end, and sees for himself
+		if all, err := t.only(ask.ListEndOffsets(ctx, t.o.Topic)); err == nil {
+			t.open.saw(end, all)
+		}
+	}
 	return end, nil
 }
 
