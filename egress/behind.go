@@ -136,18 +136,6 @@ func (e *Egress) askEnd(ctx context.Context, version int64) bool {
 	return false
 }
 
-// waited is false when ctx ended first.
-func waited(ctx context.Context, d time.Duration) bool {
-	pause := time.NewTimer(d)
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // catalogEnd asks where the catalog ends. Known is false when nobody says.
 func (e *Egress) catalogEnd(ctx context.Context) (end int64, known bool) {
 	if e.o.CatalogEnd == nil {

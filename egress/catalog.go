@@ -78,12 +78,7 @@ func (e *Egress) follow(ctx context.Context, events *member) {
 		if snapshot != e.snapshot() {
 			began := time.Now()
 			e.publish(snapshot, events)
-			pause := time.NewTimer(min(max(2*time.Since(began), followFirst), followMost))
-			select {
-			case <-ctx.Done():
-			case <-pause.C:
-			}
-			pause.Stop()
+			waited(ctx, min(max(2*time.Since(began), followFirst), followMost))
 		}
 		select {
 		case <-changed:

@@ -51,12 +51,7 @@ func (m *member) commits(ctx context.Context) {
 		} else {
 			said = ""
 		}
-		pace := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-pace.C:
-		}
-		pace.Stop()
+		waited(ctx, wait)
 	}
 }
 
@@ -85,11 +80,7 @@ func (m *member) commitLast(ctx context.Context, partitions []*partition) error 
 		if !errors.Is(err, kerr.RebalanceInProgress) && !errors.Is(err, kerr.IllegalGeneration) {
 			return err
 		}
-		pause := time.NewTimer(commitPause)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if !waited(ctx, commitPause) {
 			return err
 		}
 	}

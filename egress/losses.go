@@ -134,12 +134,7 @@ func (m *member) foundAll(ctx context.Context, starts map[topicPartition]int64) 
 		if len(starts) == 0 || ctx.Err() != nil {
 			return
 		}
-		pause := time.NewTimer(foundPause)
-		select {
-		case <-ctx.Done():
-		case <-pause.C:
-		}
-		pause.Stop()
+		waited(ctx, foundPause)
 	}
 }
 

@@ -152,12 +152,7 @@ func (p *partition) next(ctx context.Context, newer <-chan struct{}) (h held, re
 			}
 			continue
 		}
-		timer := time.NewTimer(time.Until(h.deadline))
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
+		waited(ctx, time.Until(h.deadline))
 	}
 }
 

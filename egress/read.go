@@ -45,12 +45,7 @@ func (e *Egress) resolve(ctx context.Context, p *partition, r *kgo.Record, read 
 				zap.String("topic", p.topic), zap.Int32("partition", p.id), zap.Int64("offset", r.Offset), zap.Error(err))
 		}
 		p.step.rest()
-		pause := time.NewTimer(lookEvery)
-		select {
-		case <-ctx.Done():
-		case <-pause.C:
-		}
-		pause.Stop()
+		waited(ctx, lookEvery)
 		p.step.begin()
 	}
 }

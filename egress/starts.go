@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -121,12 +120,7 @@ func (e *Egress) checkStarts(ctx context.Context, p *partition, x *indexed) bool
 			}
 			return true
 		}
-		pause := time.NewTimer(lookEvery)
-		select {
-		case <-ctx.Done():
-		case <-pause.C:
-		}
-		pause.Stop()
+		waited(ctx, lookEvery)
 	}
 	return false
 }

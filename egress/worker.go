@@ -254,12 +254,7 @@ func (e *Egress) findCluster(ctx context.Context, client *kgo.Client) (string, e
 			said = err.Error()
 			e.log.Error("Kafka does not answer, trying on", zap.Error(err))
 		}
-		pause := time.NewTimer(time.Second)
-		select {
-		case <-ctx.Done():
-		case <-pause.C:
-		}
-		pause.Stop()
+		waited(ctx, time.Second)
 	}
 }
 

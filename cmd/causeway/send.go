@@ -206,7 +206,8 @@ func findTarget(c *common, o sendOptions) (target, error) {
 	}
 	to.allowWeak = spec.AllowWeak
 	if to.provider, err = provider.New(spec.Provider, spec.Settings); err != nil {
-		return target{}, fmt.Errorf("%s is neither a source nor a provider: %w", printable(o.name, 64), err)
+		name := printable(o.name, 64)
+		return target{}, fmt.Errorf("%s is neither a source of the process file nor a provider: %w; for a source of the catalog name its provider, and its --url that ends with /webhooks/%s and --secret", name, err, name)
 	}
 	if to.secret, err = findSecret(o, spec); err != nil {
 		return target{}, err
